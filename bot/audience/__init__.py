@@ -1,0 +1,1 @@
+"""Who gets the mail: tokens, addresses, import and export. Public names are in the modules."""

@@ -1,8 +1,8 @@
 """What every channel is: one attempt at one irreversible call, and the limits of its service.
 
-A channel does not render, plan, store, retry, sleep or log. Adding one is one module in this folder and one
-template: the module names its ``TYPE``, its ``Options`` (what ``[channels.<name>]`` may hold) and a ``connect``
-function; nothing else in the house needs to know.
+A channel does not render, plan, store, retry, sleep or log. Adding one is one module in this folder and
+one template: the module names its ``TYPE``, its ``Options`` (what ``[channels.<name>]`` may hold) and a
+``connect`` function; nothing else in the house needs to know.
 """
 
 from __future__ import annotations

@@ -1,0 +1,243 @@
+"""One tick: recover, plan, render, record, send. Idempotent: a second one at the same moment finds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.app.workspace import STOP_FILE, Workspace
+from bot.audience.tokens import unsubscribe_token
+from bot.checks import check_item
+from bot.errors import DeliveryError, UserError
+from bot.model import Delivery, History, Issue, Item, Level, Message, Newsletter, Plan, Post, Recipient, Status
+from bot.planner import plan as make_plan
+from bot.reader import Queue
+from bot.rendering.issue import HTML_BYTES, render_issue
+from bot.rendering.personal import personalised
+from bot.rendering.posts import render_post
+from bot.sender import Report, Sender
+from bot.store.lock import tick_lock
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """One thing of the plan with its final words, and how many it goes to."""
+
+    what: Issue | Post
+    channel: str
+    message: Message
+    recipients: int
+    length: int
+    limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tick:
+    """What one tick found and did; in a dry run, what it would have done."""
+
+    plan: Plan
+    outgoing: tuple[Outgoing, ...] = ()
+    problems: tuple[str, ...] = ()  # items and templates that could not be used
+    report: Report | None = None  # None in a dry run
+
+
+async def tick(
+    workspace: Workspace, now: datetime, *, dry_run: bool = False, clock: Clock | None = None
+) -> Tick:
+    """Everything that is due at ``now``. BusyError when another run holds the workspace's lock."""
+    with _lock(workspace, dry_run=dry_run):
+        queue = workspace.read_queue()
+        sender = None if dry_run else _sender(workspace, clock or (lambda: now))
+        recovered = await sender.recover() if sender else None
+        if not dry_run:
+            _note(workspace, queue, now)
+        plan, problems = _planned(workspace, queue, now)
+        outgoing, more = await _rendered(workspace, plan, refresh=not dry_run)
+        report = None
+        if sender:
+            _record(workspace, plan, outgoing, now)
+            report = await sender.run()
+            report = report.merged(recovered) if recovered else report
+        return Tick(plan=plan, outgoing=outgoing, problems=(*problems, *more), report=report)
+
+
+def _lock(workspace: Workspace, *, dry_run: bool) -> AbstractContextManager[object]:
+    return nullcontext() if dry_run else tick_lock(workspace.state_folder)
+
+
+# --------------------------------------------------------------------------- planning
+
+
+def history(workspace: Workspace) -> History:
+    """What the ledger knows, and the STOP file, which anyone can lay into the folder."""
+    known = workspace.ledger.history(workspace.schedules())
+    stop = workspace.root / STOP_FILE
+    if stop.exists():
+        known = replace(known, holds={"*": f"a file called {STOP_FILE} lies in {workspace.root}", **known.holds})
+    return known
+
+
+def _note(workspace: Workspace, queue: Queue, now: datetime) -> None:
+    workspace.ledger.note_schedules(workspace.schedules(), now)
+    workspace.ledger.note_approved([i.id for i in queue.items if i.status is Status.APPROVED], now)
+
+
+def _planned(workspace: Workspace, queue: Queue, now: datetime) -> tuple[Plan, list[str]]:
+    """The plan, without items that a check blocks. Only items that would go out are checked."""
+    settings = workspace.settings
+    known = history(workspace)
+    blocked: dict[str, str] = {}
+    while True:
+        plan = make_plan(
+            queue.items,
+            settings.mailings,
+            settings.postings,
+            known,
+            now,
+            zone=settings.publication.timezone,
+            blocked=frozenset(blocked),
+        )
+        found = {item.id: why for item in _items(plan) if (why := _block(item, now))}
+        if not found:
+            return plan, [str(error) for error in queue.errors] + list(blocked.values())
+        blocked |= found
+
+
+def _items(plan: Plan) -> Iterator[Item]:
+    for issue in plan.issues:
+        yield from issue.items
+    yield from (post.item for post in plan.posts)
+
+
+def _block(item: Item, now: datetime) -> str:
+    findings = check_item(item, today=now.date())
+    return next((str(finding) for finding in findings if finding.level is Level.BLOCK), "")
+
+
+# --------------------------------------------------------------------------- rendering
+
+
+async def _rendered(
+    workspace: Workspace, plan: Plan, *, refresh: bool
+) -> tuple[tuple[Outgoing, ...], list[str]]:
+    """Final words for everything planned; what cannot be rendered is told and stays due."""
+    outgoing, problems = [], []
+    for what in (*plan.issues, *plan.posts):
+        try:
+            outgoing.append(await _words(workspace, what, refresh=refresh))
+        except (UserError, DeliveryError) as error:
+            problems.append(f"{what.id}: {error}")
+    return tuple(outgoing), problems
+
+
+async def _words(workspace: Workspace, what: Issue | Post, *, refresh: bool) -> Outgoing:
+    if isinstance(what, Issue):
+        return issue_words(workspace, what)
+    if refresh:
+        await workspace.channels[what.channel].refresh()
+    return post_words(workspace, what)
+
+
+def issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
+    """The final words of an issue and how many readers it has."""
+    newsletter = workspace.newsletter(issue.newsletter)
+    message = render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
+    return Outgoing(
+        what=issue,
+        channel=newsletter.channel,
+        message=message,
+        recipients=count_readers(workspace, newsletter),
+        length=len(message.html.encode()),
+        limit=HTML_BYTES,
+    )
+
+
+def post_words(workspace: Workspace, post: Post) -> Outgoing:
+    """The final words of a post, fitted to its channel."""
+    channel = workspace.channels[post.channel]
+    limits = channel.limits
+    message = render_post(
+        post.item,
+        kind=workspace.settings.channels[post.channel].type,
+        templates=workspace.templates,
+        length=channel.length,
+        characters=limits.characters,
+        caption=limits.caption,
+        alt_text=limits.alt_text,
+        media=limits.media > 0,
+    )
+    note = channel.length(message.content_note) if message.content_note else 0
+    return Outgoing(
+        what=post,
+        channel=post.channel,
+        message=replace(message, date=post.slot),
+        recipients=1,
+        length=channel.length(message.text) + note,
+        limit=(limits.caption or limits.characters) if message.media else limits.characters,
+    )
+
+
+# --------------------------------------------------------------------------- recording and sending
+
+
+def _record(workspace: Workspace, plan: Plan, outgoing: Iterable[Outgoing], now: datetime) -> None:
+    for firing in plan.skipped:
+        workspace.ledger.record_skipped(firing)
+    for out in outgoing:
+        if isinstance(out.what, Issue):
+            newsletter = workspace.newsletter(out.what.newsletter)
+            readers = list_readers(workspace, newsletter)
+            workspace.ledger.record_issue(out.what, {"": out.message}, readers, out.channel, now)
+        else:
+            workspace.ledger.record_post(out.what, out.message, out.channel, now)
+
+
+def list_readers(workspace: Workspace, newsletter: Newsletter) -> Iterable[Recipient]:
+    """Who gets the newsletter: in rehearsal the sample readers, otherwise its subscribers."""
+    if workspace.mode == "rehearsal":
+        return workspace.settings.rehearsal_readers
+    return workspace.audience.subscribers(newsletter.name)
+
+
+def count_readers(workspace: Workspace, newsletter: Newsletter) -> int:
+    """How many that are."""
+    if workspace.mode == "rehearsal":
+        return len(workspace.settings.rehearsal_readers)
+    return workspace.audience.count(newsletter.name)
+
+
+def _sender(workspace: Workspace, clock: Clock) -> Sender:
+    samples = {reader.id: reader for reader in workspace.settings.rehearsal_readers}
+
+    def resolve(delivery: Delivery) -> Recipient | None:
+        if delivery.kind == "post":
+            return delivery.recipient
+        if workspace.mode == "rehearsal":
+            return samples.get(delivery.recipient.id)
+        return workspace.audience.by_id(delivery.recipient.id, newsletter_of(delivery))
+
+    def personalise(message: Message, delivery: Delivery, to: Recipient) -> Message:
+        return personal(workspace, message, to, newsletter_of(delivery)) if message.mailing else message
+
+    return Sender(
+        workspace.ledger,
+        workspace.channels,
+        resolve=resolve,
+        personalise=personalise,
+        clock=clock,
+    )
+
+
+def newsletter_of(delivery: Delivery) -> str:
+    """The newsletter of an issue's delivery; an issue's id is ``newsletter@slot``."""
+    return delivery.subject.split("@", 1)[0]
+
+
+def personal(workspace: Workspace, message: Message, to: Recipient, newsletter: str) -> Message:
+    """The message with this reader's own unsubscribe link."""
+    token = unsubscribe_token(workspace.settings.signing_keys, subscriber=to.id, newsletter=newsletter)
+    return personalised(message, {"unsubscribe_token": token})

@@ -1,0 +1,177 @@
+"""A workspace, opened: the settings and everything that is built from them, once, on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import get_args
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
+from sqlalchemy import Engine
+
+import bot
+from bot.channels.base import Channel, ChannelContext, Options
+from bot.channels.outbox import Outbox
+from bot.channels.registry import ChannelType, channel_names, channel_type
+from bot.config import FILE, ChannelTable, Settings, explained, load_settings
+from bot.errors import ConfigError, NotFoundError
+from bot.model import Item, Newsletter
+from bot.reader import Queue, read_queue
+from bot.rendering.templates import Templates
+from bot.schedule import parse_slots
+from bot.shipped import shipped
+from bot.store.audience import AudienceStore
+from bot.store.engine import open_store
+from bot.store.ledger import Ledger
+
+STOP_FILE = "STOP"
+
+
+class Workspace:
+    """One folder with bot.toml, queue/, templates/, state/ and outbox/. ``readonly`` changes nothing there."""
+
+    def __init__(self, root: Path, *, readonly: bool = False) -> None:
+        self.root = root
+        self.readonly = readonly
+        self.settings: Settings = load_settings(root)
+        self._check_slots()
+
+    # ------------------------------------------------------------------ places
+
+    @property
+    def queue_folder(self) -> Path:
+        return self.root / "queue"
+
+    @property
+    def state_folder(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def outbox_folder(self) -> Path:
+        return self.root / "outbox"
+
+    @property
+    def mode(self) -> str:
+        return self.settings.mode
+
+    # ------------------------------------------------------------------ what is built
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The store; in a read-only workspace nothing on disk changes."""
+        url = self.settings.database_url.get_secret_value()
+        if not url:
+            if not self.readonly:
+                self.state_folder.mkdir(exist_ok=True)
+            url = f"sqlite:///{(self.state_folder / 'ledger.sqlite3').absolute()}"
+        return open_store(url, readonly=self.readonly)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.engine, mode=self.mode, publication=self._publication_id)
+
+    @cached_property
+    def audience(self) -> AudienceStore:
+        return AudienceStore(self.engine)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The workspace's own templates win over the shipped ones."""
+        return Templates([self.root / "templates", shipped("templates")])
+
+    @cached_property
+    def channels(self) -> Mapping[str, Channel]:
+        """Every configured channel; in rehearsal each stands behind an outbox. No network yet."""
+        return {name: self._channel(name, table) for name, table in self.settings.channels.items()}
+
+    @property
+    def _publication_id(self) -> str:
+        return urlsplit(self.settings.publication.site_url).hostname or self.settings.publication.title
+
+    # ------------------------------------------------------------------ reading
+
+    def read_queue(self) -> Queue:
+        """All items, parsed again only where a file changed."""
+        return read_queue(
+            self.queue_folder, cache=self.state_folder / "queue.cache", cache_readonly=self.readonly
+        )
+
+    def item(self, name: str) -> Item:
+        """One item by its id, or by the path of its file. NotFoundError names what is near."""
+        from difflib import get_close_matches
+
+        queue = self.read_queue()
+        wanted = Path(name).stem if name.endswith(".md") else name
+        for item in queue.items:
+            if item.id == wanted:
+                return item
+        for error in queue.errors:
+            if error.path.stem == wanted:
+                raise error
+        near = get_close_matches(wanted, [item.id for item in queue.items], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; 'bot list' shows all"
+        raise NotFoundError(f"there is no item {wanted!r} in {self.queue_folder}{hint}")
+
+    def newsletter(self, name: str | None = None) -> Newsletter:
+        """One newsletter by name; the first one where no name is given."""
+        mailings = self.settings.mailings
+        for mailing in mailings:
+            if name in (None, mailing.name):
+                return mailing
+        known = ", ".join(m.name for m in mailings) or "none"
+        raise NotFoundError(f"there is no newsletter {name!r} in {self.root / FILE}; newsletters here: {known}")
+
+    def schedules(self) -> tuple[str, ...]:
+        """The names that have slots: newsletters and posting channels."""
+        return (*self.settings.newsletters, *(posting.channel for posting in self.settings.postings))
+
+    # ------------------------------------------------------------------ building a channel
+
+    def _channel(self, name: str, table: ChannelTable) -> Channel:
+        kind = channel_type(table.type)
+        if kind is None:
+            known = ", ".join(channel_names())
+            raise ConfigError(
+                self.root / FILE, f"channels.{name}.type", f"there is no {table.type!r}", f"types: {known}"
+            )
+        context = ChannelContext(
+            name=name,
+            user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
+            site_url=self.settings.publication.site_url,
+        )
+        channel = kind.connect(self._options(name, table, kind), context)
+        return channel if self.mode == "live" else Outbox(channel, self.outbox_folder)
+
+    def _options(self, name: str, table: ChannelTable, kind: ChannelType) -> Options:
+        values = dict(table.options)
+        if self.mode == "rehearsal":  # a rehearsal needs no account
+            values = {secret: "rehearsal" for secret in _secrets(kind.options)} | values
+        try:
+            return kind.options.model_validate(values)
+        except ValidationError as error:
+            raise explained(error, self.root, prefix=("channels", name), model=kind.options) from error
+
+    # ------------------------------------------------------------------ checks at opening
+
+    def _check_slots(self) -> None:
+        for name, newsletter in self.settings.newsletters.items():
+            self._check_slot_texts(f"newsletters.{name}.slots", newsletter.slots)
+        for name, channel in self.settings.channels.items():
+            self._check_slot_texts(f"channels.{name}.slots", channel.slots)
+
+    def _check_slot_texts(self, key: str, texts: Sequence[str]) -> None:
+        try:
+            parse_slots(texts)
+        except ValueError as error:
+            raise ConfigError(self.root / FILE, key, str(error)) from error
+
+
+def _secrets(options: type[Options]) -> list[str]:
+    """The options that must be given and are secret."""
+    return [
+        name
+        for name, field in options.model_fields.items()
+        if field.is_required() and SecretStr in (field.annotation, *get_args(field.annotation))
+    ]
