@@ -1,0 +1,281 @@
+"""An item's Markdown as HTML that can stand in a mail, and as plain words.
+
+Nothing an item says is ever markup of ours: HTML in it is text, links lead to http, https and mailto only,
+pictures in the body become links (the mail loads nothing from elsewhere).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import accumulate, pairwise
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+from mdit_py_plugins.deflist import deflist_plugin
+from mdit_py_plugins.footnote import footnote_plugin
+from mdit_py_plugins.tasklists import tasklists_plugin
+from wcwidth import wcswidth
+
+MAX_NESTING = 24  # a list adds two levels of HTML for each; the whole mail must stay below MJML's cap
+TOP_HEADING = 3  # h1 is the newsletter, h2 the item
+WIDE_TABLE = 34  # columns of text that still fit a narrow phone without breaking words
+
+_WORDS = ("text", "code_inline", "text_special")
+_SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+_TAGS = frozenset(
+    """
+    a abbr b bdi bdo blockquote br caption code dd del div dl dt em h3 h4 h5 h6 hr i ins li ol p pre q s small
+    span strong sub sup table tbody td tfoot th thead tr u ul
+    """.split()  # noqa: SIM905
+)
+_ATTRIBUTES = {
+    "*": {"lang", "dir"},
+    "a": {"href", "title", "id"},
+    "li": {"id"},
+    "ol": {"start"},
+    "td": {"align"},
+    "th": {"align", "scope"},
+}
+_CLASSES = {"table": {"data"}, "div": {"notes", "record"}}
+
+
+def to_html(markdown: str, *, anchor: str = "", direction: str = "ltr") -> Markup:
+    """The body as HTML. ``anchor`` keeps notes of several items apart; ``direction`` is the item's own."""
+    tokens = parse(markdown)
+    if _too_deep(tokens):
+        return _as_paragraphs(markdown)
+    _demote_headings(tokens)
+    _mark_direction(tokens, direction)
+    parser = _parser()
+    html = parser.renderer.render(_with_readable_tables(tokens), parser.options, {"docId": anchor or "n"})
+    return Markup(_sanitised(html))  # noqa: S704 -- it has just been sanitised
+
+
+def plain(markdown: str) -> str:
+    """The words alone: paragraphs between blank lines, no links, no marks."""
+    blocks = [_words(token) for token in parse(markdown) if token.type in ("inline", "fence", "code_block")]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def parse(markdown: str) -> list[Token]:
+    """CommonMark with tables, notes, definitions and tasks; unsafe links and pictures already gone."""
+    tokens = _parser().parse(clean(markdown))
+    for token in tokens:
+        if token.children:
+            token.children = list(_harmless(token.children))
+    return tokens
+
+
+def clean(text: str) -> str:
+    """Without characters that break a mail: controls, noncharacters, lone surrogates.
+
+    Gmail clips a mail that holds one of U+0080 to U+009F; they are mostly quotes of Windows-1252, so they
+    become those.
+    """
+    text = re.sub(r"\r\n?|[\u0085\u2028\u2029]", "\n", text)
+    return re.sub("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]", _mended, text)
+
+
+def is_safe(url: str) -> bool:
+    """Whether a link may stand in a mail."""
+    return bool(_SAFE_LINK.match(url))
+
+
+def _mended(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return bytes([code]).decode("cp1252", "ignore") if 0x80 <= code <= 0x9F else ""
+
+
+# --------------------------------------------------------------------------- parsing
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING + 1})
+    parser.enable(["table", "strikethrough"])
+    parser.use(footnote_plugin).use(deflist_plugin).use(tasklists_plugin)
+    # Every link is read as one and ``_harmless`` decides; else "[x](javascript:y)" would stay in the text.
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]
+    return parser
+
+
+def _too_deep(tokens: Sequence[Token]) -> bool:
+    """Whether the parser may have stopped reading: what lies deeper than its cap it drops in silence."""
+    return any(token.level >= MAX_NESTING or _depth(token.children or ()) > MAX_NESTING for token in tokens)
+
+
+def _depth(children: Sequence[Token]) -> int:
+    return max(accumulate(child.nesting for child in children), default=0)
+
+
+def _as_paragraphs(markdown: str) -> Markup:
+    blocks = re.split(r"\n\s*\n", clean(markdown).strip())
+    return Markup("").join(Markup("<p>{}</p>").format(block) for block in blocks)
+
+
+def _harmless(children: Sequence[Token]) -> Iterator[Token]:
+    """The inline tokens without unsafe links (their words stay) and with pictures as links or words."""
+    opened: list[bool] = []
+    for token in children:
+        if token.type == "link_open":
+            opened.append(is_safe(str(token.attrGet("href"))) and not any(opened))
+            if opened[-1]:
+                yield token
+        elif token.type == "link_close":
+            if opened.pop():
+                yield token
+        elif token.type == "image":
+            yield from _picture_as_link(token, inside_link=any(opened))
+        elif token.type == "html_inline":
+            yield _text("☑" if "checked=" in token.content else "☐")
+        else:
+            yield token
+
+
+def _picture_as_link(token: Token, *, inside_link: bool) -> Iterator[Token]:
+    source = str(token.attrGet("src") or "")
+    words = token.content or source
+    if inside_link or not is_safe(source):
+        yield _text(token.content)
+        return
+    yield Token("link_open", "a", 1, attrs={"href": source})
+    yield _text(words)
+    yield Token("link_close", "a", -1)
+
+
+def _text(words: str) -> Token:
+    return Token("text", "", 0, content=words)
+
+
+# --------------------------------------------------------------------------- for a mail
+
+
+def _demote_headings(tokens: Sequence[Token]) -> None:
+    """The body's highest heading becomes h3; the steps between its headings stay, down to h6."""
+    headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
+    top = min((int(token.tag[1]) for token in headings), default=1)
+    for token in headings:
+        token.tag = f"h{min(6, int(token.tag[1]) - top + TOP_HEADING)}"
+
+
+def _mark_direction(tokens: Sequence[Token], direction: str) -> None:
+    """A block that runs against its item's direction says so: an Arabic quotation in an English story."""
+    for opening, inline in pairwise(tokens):
+        if inline.type != "inline" or opening.nesting != 1:
+            continue
+        found = text_direction(inline.content)
+        if found and found != direction:
+            opening.attrSet("dir", found)
+
+
+def text_direction(text: str) -> str:
+    """The direction of most letters, or "" where neither has a clear majority."""
+    letters = [unicodedata.bidirectional(char) for char in text]
+    right, left = sum(kind in ("R", "AL") for kind in letters), letters.count("L")
+    if right > 2 * left:
+        return "rtl"
+    return "ltr" if left > 2 * right else ""
+
+
+def _with_readable_tables(tokens: list[Token]) -> list[Token]:
+    """Tables that do not fit a phone become records: each row a block of "Heading: value" lines."""
+    result: list[Token] = []
+    start = 0
+    for index, token in enumerate(tokens):
+        if token.type == "table_open":
+            result += tokens[start:index]
+            start = index
+        elif token.type == "table_close":
+            table = tokens[start : index + 1]
+            result += _aligned(table) if _fits(table) else _records(table)
+            start = index + 1
+    return result + tokens[start:]
+
+
+def _aligned(table: list[Token]) -> list[Token]:
+    """With attributes for what the parser says in styles, which the sanitiser would take away."""
+    table[0].attrSet("class", "data")
+    for token in table:
+        style = str(token.attrs.pop("style", ""))
+        if style:
+            token.attrSet("align", style.removeprefix("text-align:"))
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+    return table
+
+
+def cells(table: Sequence[Token]) -> list[list[Token]]:
+    """The inline tokens of a table, row by row; the first row holds the headings."""
+    rows: list[list[Token]] = []
+    for token in table:
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            rows[-1].append(token)
+    return rows
+
+
+def _fits(table: Sequence[Token]) -> bool:
+    """Whether the longest words of all columns stand side by side on a phone."""
+    columns = zip(*cells(table), strict=False)
+    widest = [max(_longest_word(_words(cell)) for cell in column) for column in columns]
+    return sum(widest) + 2 * len(widest) <= WIDE_TABLE
+
+
+def _longest_word(text: str) -> int:
+    # A run without spaces in Thai or Chinese can be broken nearly anywhere.
+    return max((min(max(wcswidth(word), 0), 14) for word in text.split()), default=0)
+
+
+def _records(table: Sequence[Token]) -> list[Token]:
+    heads, *rows = cells(table) or [[]]
+    result: list[Token] = []
+    for row in rows:
+        result.append(Token("record_open", "div", 1, attrs={"class": "record"}, block=True))
+        for number, (head, cell) in enumerate(zip(heads, row, strict=False)):
+            children = [*([Token("hardbreak", "br", 0)] if number else []), *_labelled(head, cell)]
+            result.append(Token("inline", "", 0, children=children, content=cell.content))
+        result.append(Token("record_close", "div", -1, block=True))
+    return result
+
+
+def _labelled(head: Token, cell: Token) -> list[Token]:
+    label = [Token("strong_open", "strong", 1), *(head.children or []), Token("strong_close", "strong", -1)]
+    return [*([*label, _text(": ")] if head.content else []), *(cell.children or [])]
+
+
+def _words(token: Token) -> str:
+    """The words of an inline or code token."""
+    if token.children is None:
+        return token.content.strip()
+    breaks = {"hardbreak": "\n", "softbreak": " "}
+    return "".join(breaks.get(t.type, t.content if t.type in _WORDS else "") for t in token.children)
+
+
+# --------------------------------------------------------------------------- rendering
+
+
+def _sanitised(html: str) -> str:
+    html = html.replace('<hr class="footnotes-sep" />\n<section class="footnotes">', '<div class="notes">')
+    html = html.replace("</section>", "</div>")
+    return nh3.clean(
+        html,
+        tags=set(_TAGS),
+        attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
+        allowed_classes={tag: set(names) for tag, names in _CLASSES.items()},
+        attribute_filter=_kept,
+        url_schemes={"http", "https", "mailto"},
+        link_rel=None,
+        strip_comments=True,
+    )
+
+
+def _kept(_tag: str, name: str, value: str) -> str | None:
+    if name == "href" and not (value.startswith("#") or is_safe(value)):
+        return None
+    return value

@@ -1,0 +1,30 @@
+"""Filling in the personal pieces of a message, the last step before it is sent."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from bot.model import Message, placeholder
+
+# The two characters that stand around a name, taken from the model, which alone decides about them.
+_OPEN, _CLOSE = tuple(placeholder(""))
+_PLACE = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
+
+
+def personalised(message: Message, values: Mapping[str, str]) -> Message:
+    """The message for one reader. KeyError where a value is missing: nothing is left behind."""
+
+    def filled(text: str, write: Callable[[str], str] = str) -> str:
+        return _PLACE.sub(lambda match: write(values[match[1]]), text)
+
+    mailing = message.mailing
+    return replace(
+        message,
+        text=filled(message.text),
+        html=filled(message.html, html.escape),
+        subject=filled(message.subject),
+        mailing=mailing and replace(mailing, unsubscribe_url=filled(mailing.unsubscribe_url)),
+    )
