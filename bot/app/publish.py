@@ -1,4 +1,4 @@
-"""One tick: recover, plan, render, record, send. Idempotent: a second one at the same moment finds nothing."""
+"""One tick: recover, plan, render, record, send. A second one at the same moment finds nothing to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from bot.app.workspace import STOP_FILE, Workspace
 from bot.audience.tokens import unsubscribe_token
 from bot.checks import check_item
 from bot.errors import DeliveryError, UserError
-from bot.model import Delivery, History, Issue, Item, Level, Message, Newsletter, Plan, Post, Recipient, Status
+from bot.model import (
+    Delivery,
+    History,
+    Issue,
+    Item,
+    Level,
+    Message,
+    Newsletter,
+    Plan,
+    Post,
+    Recipient,
+    Status,
+)
 from bot.planner import plan as make_plan
 from bot.reader import Queue
 from bot.rendering.issue import HTML_BYTES, render_issue
@@ -61,7 +73,7 @@ async def tick(
         if sender:
             _record(workspace, plan, outgoing, now)
             report = await sender.run()
-            report = report.merged(recovered) if recovered else report
+            report = recovered + report if recovered else report
         return Tick(plan=plan, outgoing=outgoing, problems=(*problems, *more), report=report)
 
 
@@ -77,7 +89,9 @@ def history(workspace: Workspace) -> History:
     known = workspace.ledger.history(workspace.schedules())
     stop = workspace.root / STOP_FILE
     if stop.exists():
-        known = replace(known, holds={"*": f"a file called {STOP_FILE} lies in {workspace.root}", **known.holds})
+        known = replace(
+            known, holds={"*": f"a file called {STOP_FILE} lies in {workspace.root}", **known.holds}
+        )
     return known
 
 

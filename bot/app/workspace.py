@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import Engine
 
 import bot
@@ -30,7 +29,7 @@ STOP_FILE = "STOP"
 
 
 class Workspace:
-    """One folder with bot.toml, queue/, templates/, state/ and outbox/. ``readonly`` changes nothing there."""
+    """One folder: bot.toml, queue/, templates/, state/, outbox/. ``readonly`` changes nothing there."""
 
     def __init__(self, root: Path, *, readonly: bool = False) -> None:
         self.root = root
@@ -121,11 +120,18 @@ class Workspace:
             if name in (None, mailing.name):
                 return mailing
         known = ", ".join(m.name for m in mailings) or "none"
-        raise NotFoundError(f"there is no newsletter {name!r} in {self.root / FILE}; newsletters here: {known}")
+        raise NotFoundError(
+            f"there is no newsletter {name!r} in {self.root / FILE}; newsletters here: {known}"
+        )
 
     def schedules(self) -> tuple[str, ...]:
         """The names that have slots: newsletters and posting channels."""
         return (*self.settings.newsletters, *(posting.channel for posting in self.settings.postings))
+
+    async def close(self) -> None:
+        """Give back connections."""
+        for channel in self.__dict__.get("channels", {}).values():
+            await channel.close()
 
     # ------------------------------------------------------------------ building a channel
 
@@ -147,7 +153,7 @@ class Workspace:
     def _options(self, name: str, table: ChannelTable, kind: ChannelType) -> Options:
         values = dict(table.options)
         if self.mode == "rehearsal":  # a rehearsal needs no account
-            values = {secret: "rehearsal" for secret in _secrets(kind.options)} | values
+            values = dict.fromkeys(kind.secrets, "rehearsal") | values
         try:
             return kind.options.model_validate(values)
         except ValidationError as error:
@@ -166,12 +172,3 @@ class Workspace:
             parse_slots(texts)
         except ValueError as error:
             raise ConfigError(self.root / FILE, key, str(error)) from error
-
-
-def _secrets(options: type[Options]) -> list[str]:
-    """The options that must be given and are secret."""
-    return [
-        name
-        for name, field in options.model_fields.items()
-        if field.is_required() and SecretStr in (field.annotation, *get_args(field.annotation))
-    ]

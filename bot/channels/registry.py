@@ -7,7 +7,9 @@ import pkgutil
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import cast
+from typing import cast, get_args
+
+from pydantic import SecretStr
 
 import bot.channels
 from bot.channels.base import Channel, ChannelContext, Options
@@ -22,6 +24,15 @@ class ChannelType:
     name: str
     options: type[Options]
     module: ModuleType
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The options that must be given before anything can be sent, and are secret."""
+        return tuple(
+            name
+            for name, field in self.options.model_fields.items()
+            if field.is_required() and SecretStr in (field.annotation, *get_args(field.annotation))
+        )
 
     def connect(self, options: Options, context: ChannelContext) -> Channel:
         """A channel for one table of bot.toml. No network yet."""

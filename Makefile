@@ -1,0 +1,53 @@
+# Two commands are all you need: "make demo" to see it, "make test" to prove it.
+SHELL := /bin/bash
+PYTHON ?= python3
+BOT := .venv/bin/bot
+LOCK := --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: help demo test check lint lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: .venv/run ## Rehearse a week with the sample items; look at outbox/index.html
+	@$(BOT) run --now "2026-11-23 08:00" --until "2026-11-30 07:59"
+
+test: .venv/dev ## Everything: lint, types, import floors, all tests (CI runs this)
+	@$(MAKE) --no-print-directory lint
+	@.venv/bin/python tests/support/setup_system.py
+	.venv/bin/pytest -n auto --dist loadgroup
+
+check: .venv/dev lint ## The everyday run: no servers, no browser, nothing slow
+	.venv/bin/pytest -n auto -m "not slow and not server and not browser"
+
+lint: .venv/dev
+	.venv/bin/ruff format --check bot tests benchmarks
+	.venv/bin/ruff check bot tests benchmarks
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+# The lock file has two parts: what the program needs, then what only the tests need.
+.venv/run: requirements.lock
+	@test -x .venv/bin/python || $(if $(UV),uv venv -q .venv,$(PYTHON) -m venv .venv)
+	@sed '/^# === only for tests ===/,$$d' requirements.lock > .venv/run.lock
+	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --require-hashes -r .venv/run.lock
+	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: .venv/run
+	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --require-hashes -r requirements.lock
+	@touch $@
+
+lock: ## Resolve the newest allowed versions into requirements.lock (needs uv)
+	@uv pip compile -q pyproject.toml --group install --group dev $(LOCK) -o .lock.all
+	@uv pip compile -q pyproject.toml --group install -c .lock.all $(LOCK) -o .lock.run
+	@$(PYTHON) -c "import re,pathlib as p; \
+	cut=lambda name: re.split(r'(?m)^(?=[a-z0-9])', p.Path(name).read_text())[1:]; \
+	run=cut('.lock.run'); have={b.split('==')[0] for b in run}; \
+	extra=[b for b in cut('.lock.all') if b.split('==')[0] not in have]; \
+	p.Path('requirements.lock').write_text(''.join(['# Made by: make lock\n', *run, '# === only for tests ===\n', *extra]))"
+	@rm .lock.all .lock.run
+
+clean: ## Remove what rehearsals and builds made, never the queue
+	rm -rf outbox state build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

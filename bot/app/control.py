@@ -1,0 +1,73 @@
+"""Use cases of people who stop, go on, and answer what the bot cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from bot.app.workspace import Workspace
+from bot.errors import NotFoundError
+from bot.model import Delivery, Receipt, State
+
+EVERYTHING = "*"
+
+
+def scope_of(workspace: Workspace, what: str) -> str:
+    """``*`` for everything, or the name of a channel, newsletter or item; NotFoundError for anything else."""
+    if what in ("everything", EVERYTHING):
+        return EVERYTHING
+    if what in workspace.settings.channels or what in workspace.settings.newsletters:
+        return what
+    return workspace.item(what).id
+
+
+def hold(workspace: Workspace, what: str, *, by: str, because: str = "", dry_run: bool = False) -> str:
+    """Hold it from now on; a running send sees it before its next message."""
+    scope = scope_of(workspace, what)
+    reason = f"held by {by}" + (f": {because}" if because else "")
+    if not dry_run:
+        workspace.ledger.hold(scope, reason, datetime.now(UTC))
+    return scope
+
+
+def resume(workspace: Workspace, what: str, *, dry_run: bool = False) -> tuple[str, bool]:
+    """The scope, and whether it was held."""
+    holds = workspace.ledger.holds()
+    scope = what if what in holds else scope_of(workspace, what)
+    if not dry_run:
+        workspace.ledger.release(scope)
+    return scope, scope in holds
+
+
+def retry(
+    workspace: Workspace, names: Sequence[str], *, now: datetime, dry_run: bool = False
+) -> list[Delivery]:
+    """Put failed deliveries back in line: the named ones, or all that failed."""
+    if names:
+        found = [workspace.ledger.get(name) for name in names]
+    else:
+        found = workspace.ledger.deliveries(states=[State.FAILED])
+    wrong = [d for d in found if d.state is not State.FAILED]
+    if wrong:
+        raise NotFoundError(
+            f"{wrong[0].key[:12]} is {wrong[0].state}, not failed; 'bot settle' answers for unknown ones"
+        )
+    if not dry_run:
+        for delivery in found:
+            workspace.ledger.revise(delivery.again(now), was=State.FAILED)
+    return found
+
+
+def settle(workspace: Workspace, name: str, *, answer: str, now: datetime, dry_run: bool = False) -> Delivery:
+    """A person's answer on an unknown delivery: it was "sent", send it "again", or "drop" it."""
+    delivery = workspace.ledger.get(name)
+    if delivery.state is not State.UNKNOWN:
+        raise NotFoundError(f"{delivery.key[:12]} is {delivery.state}, not unknown; nothing to settle")
+    settled = {
+        "sent": delivery.sent(Receipt(note="a person saw it"), now),
+        "again": delivery.again(now),
+        "drop": delivery.cancelled("a person decided", now),
+    }[answer]
+    if not dry_run:
+        workspace.ledger.revise(settled, was=State.UNKNOWN)
+    return settled

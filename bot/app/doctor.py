@@ -1,0 +1,75 @@
+"""What is configured, what is missing, which channel answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bot.app.workspace import Workspace
+from bot.channels.registry import channel_type
+from bot.model import Finding, Level
+
+
+async def examine(workspace: Workspace, *, offline: bool = False) -> list[Finding]:
+    """Settings, queue and templates; then each channel's own check, unless offline or in rehearsal."""
+    findings = [*_settings(workspace), *_queue(workspace)]
+    if workspace.mode == "rehearsal":
+        findings.append(
+            _info(
+                "mode", 'Rehearsal: nothing leaves this computer. mode = "live" in bot.toml sends for real.'
+            )
+        )
+    findings += _missing_secrets(workspace)
+    if offline:
+        return findings
+    try:
+        checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
+    finally:
+        await workspace.close()
+    return [*findings, *(finding for found in checks for finding in found)]
+
+
+def _settings(workspace: Workspace) -> list[Finding]:
+    settings = workspace.settings
+    names = ", ".join(settings.newsletters) or "none"
+    channels = ", ".join(f"{name} ({table.type})" for name, table in settings.channels.items()) or "none"
+    return [
+        _info("settings", f"bot.toml reads well: newsletters {names}; channels {channels}"),
+        _info("settings.zone", f"Times are in {settings.publication.timezone}"),
+    ]
+
+
+def _queue(workspace: Workspace) -> list[Finding]:
+    queue = workspace.read_queue()
+    approved = sum(item.status == "approved" for item in queue.items)
+    findings = [_info("queue", f"{len(queue.items)} items in {workspace.queue_folder}, {approved} approved")]
+    findings += [Finding(level=Level.WARN, rule="queue.unreadable", message=str(e)) for e in queue.errors]
+    return findings
+
+
+def _missing_secrets(workspace: Workspace) -> list[Finding]:
+    """Secrets that a live run will need and nobody gave; with the name to put into ``.env``."""
+    findings = []
+    if len(workspace.settings.secret_key.get_secret_value()) < 32:
+        findings.append(_missing("BOT_SECRET_KEY", "unsubscribe links cannot be signed for real readers"))
+    for name, table in workspace.settings.channels.items():
+        kind = channel_type(table.type)
+        for secret in kind.secrets if kind else ():
+            if not table.options.get(secret):
+                variable = f"BOT_CHANNELS__{name}__{secret}".upper()
+                findings.append(_missing(variable, f"channel {name} cannot send"))
+    return findings
+
+
+async def _channel(workspace: Workspace, name: str) -> list[Finding]:
+    found = await workspace.channels[name].check()
+    return found or ([] if workspace.mode == "rehearsal" else [_info("channel", f"{name} answers")])
+
+
+def _info(rule: str, message: str) -> Finding:
+    return Finding(level=Level.INFO, rule=f"doctor.{rule}", message=message)
+
+
+def _missing(variable: str, why: str) -> Finding:
+    return Finding(
+        level=Level.WARN, rule="doctor.secret", message=f"{variable} is empty: {why}. Put it into .env"
+    )

@@ -1,0 +1,51 @@
+"""When the next tick is: the loop of a running bot, and a rehearsal that plays a week in one go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from bot.app.publish import Tick, tick
+from bot.app.workspace import Workspace
+from bot.errors import BusyError
+from bot.schedule import next_slot, parse_slots
+
+LONGEST_NAP = timedelta(seconds=60)  # so that a new item, a STOP or a changed clock is noticed
+
+
+def next_moment(workspace: Workspace, after: datetime) -> datetime | None:
+    """The next slot of any newsletter or channel."""
+    settings = workspace.settings
+    texts = [slots for m in settings.mailings for slots in m.slots]
+    texts += [slots for p in settings.postings for slots in p.slots]
+    return next_slot(parse_slots(texts), settings.publication.timezone, after)
+
+
+async def play(
+    workspace: Workspace, start: datetime, end: datetime, *, dry_run: bool = False
+) -> AsyncIterator[tuple[datetime, Tick]]:
+    """A rehearsal of the time from ``start`` to ``end``: one tick at the start and one at each slot."""
+    now: datetime | None = start
+    while now is not None and now <= end:
+        yield now, await tick(workspace, now, dry_run=dry_run)
+        now = next_moment(workspace, now)
+
+
+async def run_until_stopped(
+    workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
+) -> None:
+    """Tick now and whenever something may be due, until ``stop`` is set; the tick under way is finished."""
+    while not stop.is_set():
+        now = datetime.now(UTC)
+        with suppress(BusyError):  # another run does the work; look again after the nap
+            told(now, await tick(workspace, now, clock=lambda: datetime.now(UTC)))
+        nap = _nap(workspace, datetime.now(UTC))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), nap.total_seconds())
+
+
+def _nap(workspace: Workspace, now: datetime) -> timedelta:
+    moments = [m for m in (next_moment(workspace, now), workspace.ledger.next_due(now)) if m is not None]
+    return max(timedelta(seconds=1), min([m - now for m in moments] + [LONGEST_NAP]))

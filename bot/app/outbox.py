@@ -1,0 +1,173 @@
+"""What a rehearsal, or a preview, shows people: the newsletter as a page, posts as cards, one index."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from markupsafe import Markup
+
+from bot.app.publish import Outgoing
+from bot.app.workspace import Workspace
+from bot.files import write_atomically
+from bot.model import Delivery, Media, Message, State
+from bot.rendering.languages import direction
+from bot.rendering.markdown import sanitised
+
+SHOWN = 200  # posts on the index page; older ones stay on disk
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edition:
+    """One issue on the index page."""
+
+    title: str
+    newsletter: str
+    when: datetime | None
+    page: str  # the newsletter's HTML, relative to the index
+    text: str
+    size: int
+    limit: int
+    mails: tuple[str, ...]  # .eml files, relative to the index
+    shortened: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One post on the index page."""
+
+    channel: str
+    kind: str
+    when: datetime | None
+    item: str
+    lang: str
+    dir: str
+    note: str
+    text: Markup
+    length: int
+    limit: int
+    picture: str  # a data: URI
+    alt: str
+    request: str  # the exact request's file, relative to the index; empty in a preview
+    shortened: tuple[str, ...]
+
+
+def write_index(workspace: Workspace) -> Path:
+    """``outbox/index.html``: everything that rehearsals delivered, from the ledger."""
+    sent = workspace.ledger.deliveries(states=[State.SENT], limit=5000)
+    editions = [_edition(workspace, group) for group in _by_issue(sent)]
+    posts = [delivery for delivery in sent if delivery.kind == "post"][-SHOWN:]
+    cards = [_card_of(workspace, delivery) for delivery in posts]
+    return write_page(workspace, workspace.outbox_folder, editions, cards, heading="Outbox")
+
+
+def write_page(
+    workspace: Workspace, folder: Path, editions: Sequence[Edition], cards: Sequence[Card], *, heading: str
+) -> Path:
+    """The index page of a folder."""
+    page = workspace.templates.render(
+        "web/outbox.html",
+        heading=heading,
+        publication=workspace.settings.publication.value,
+        editions=editions,
+        cards=cards,
+    )
+    path = folder / "index.html"
+    write_atomically(path, page.encode())
+    return path
+
+
+def write_edition(folder: Path, message: Message, *, name: str, newsletter: str, limit: int) -> Edition:
+    """The newsletter as a page and as text, its pictures inside; ``name`` names the files."""
+    page, text = folder / f"{name}.html", folder / f"{name}.txt"
+    write_atomically(page, with_pictures_inside(message).encode())
+    write_atomically(text, message.text.encode())
+    return Edition(
+        title=message.subject,
+        newsletter=newsletter,
+        when=message.date,
+        page=page.name,
+        text=message.text,
+        size=len(message.html.encode()),
+        limit=limit,
+        mails=(),
+        shortened=message.shortened,
+    )
+
+
+def card(workspace: Workspace, out: Outgoing) -> Card:
+    """A planned post as a card."""
+    return _card(workspace, out.message, channel=out.channel, item=out.what.id, request="")
+
+
+def with_pictures_inside(message: Message) -> str:
+    """The HTML with ``cid:`` pictures as ``data:`` URIs, so that a browser can show it."""
+    html = message.html
+    for media in message.media:
+        html = html.replace(f"cid:{media.cid}", data_uri(media))
+    return html
+
+
+def data_uri(media: Media) -> str:
+    """A picture as text."""
+    return f"data:{media.mime_type};base64,{base64.b64encode(media.path.read_bytes()).decode()}"
+
+
+def _by_issue(sent: Iterable[Delivery]) -> list[list[Delivery]]:
+    groups: dict[str, list[Delivery]] = {}
+    for delivery in sent:
+        if delivery.kind == "issue":
+            groups.setdefault(delivery.subject, []).append(delivery)
+    return list(groups.values())
+
+
+def _edition(workspace: Workspace, deliveries: Sequence[Delivery]) -> Edition:
+    from dataclasses import replace
+
+    from bot.rendering.issue import HTML_BYTES
+
+    first = deliveries[0]
+    message = workspace.ledger.message(first.message)
+    name = first.subject.replace("@", "-").replace(":", "")
+    edition = write_edition(
+        workspace.outbox_folder, message, name=name, newsletter=first.subject.split("@")[0], limit=HTML_BYTES
+    )
+    mails = tuple(sorted(d.receipt.remote_id for d in deliveries if d.receipt))
+    return replace(edition, mails=mails)
+
+
+def _card_of(workspace: Workspace, delivery: Delivery) -> Card:
+    message = workspace.ledger.message(delivery.message)
+    request = delivery.receipt.remote_id if delivery.receipt else ""
+    return _card(workspace, message, channel=delivery.channel, item=delivery.subject, request=request)
+
+
+def _card(workspace: Workspace, message: Message, *, channel: str, item: str, request: str) -> Card:
+    via = workspace.channels[channel]
+    kind = workspace.settings.channels[channel].type
+    note = via.length(message.content_note) if message.content_note and kind == "mastodon" else 0
+    media = message.media[0] if message.media else None
+    return Card(
+        channel=channel,
+        kind=kind,
+        when=message.date,
+        item=item,
+        lang=message.lang,
+        dir=direction(message.lang),
+        note=message.content_note if kind == "mastodon" else "",
+        text=_shown(message, kind),
+        length=via.length(message.text) + note,
+        limit=(via.limits.caption or via.limits.characters) if media else via.limits.characters,
+        picture=data_uri(media) if media else "",
+        alt=media.alt if media else "",
+        request=request,
+        shortened=message.shortened,
+    )
+
+
+def _shown(message: Message, kind: str) -> Markup:
+    """HTML as the service shows it, plain text as it stands."""
+    return sanitised(message.text) if kind == "telegram" else Markup.escape(message.text)

@@ -1,0 +1,76 @@
+"""What would go out, as pages to look at: the same words as the real thing, in ``outbox/preview/``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from bot.app.loop import next_moment
+from bot.app.outbox import card, write_edition, write_page
+from bot.app.publish import Outgoing, history, issue_words, post_words
+from bot.app.workspace import Workspace
+from bot.errors import NotFoundError
+from bot.model import Issue, Item, Newsletter, Post
+from bot.planner import next_items
+
+
+def preview(
+    workspace: Workspace, names: Sequence[str], *, newsletter: str | None, now: datetime, folder: Path
+) -> tuple[Path, tuple[Outgoing, ...]]:
+    """Write the next issue of each newsletter and the posts of its items; or those of the named items."""
+    outgoing = draft(workspace, names, newsletter=newsletter, now=now)
+    editions = [
+        write_edition(
+            folder, out.message, name=out.what.newsletter, newsletter=out.what.newsletter, limit=out.limit
+        )
+        for out in outgoing
+        if isinstance(out.what, Issue)
+    ]
+    cards = [card(workspace, out) for out in outgoing if isinstance(out.what, Post)]
+    return write_page(workspace, folder, editions, cards, heading="Preview"), outgoing
+
+
+def draft(
+    workspace: Workspace, names: Sequence[str], *, newsletter: str | None, now: datetime
+) -> tuple[Outgoing, ...]:
+    """The words of each newsletter's next issue (or the named one's), and a post per item and channel."""
+    mailings = [workspace.newsletter(newsletter)] if newsletter else workspace.settings.mailings
+    named = [workspace.item(name) for name in names]
+    slot = next_moment(workspace, now) or now
+    issues = [issue for m in mailings if (issue := _issue(workspace, m, named, now, slot)).items]
+    items = {item.id: item for issue in issues for item in issue.items} or {item.id: item for item in named}
+    if not items:
+        raise NotFoundError(
+            "there is nothing to preview: no approved item waits; name items to see them anyway"
+        )
+    posts = [
+        Post(channel=posting.channel, slot=slot, item=item)
+        for posting in workspace.settings.postings
+        for item in items.values()
+        if item.is_for(posting.channel)
+    ]
+    return tuple(
+        [issue_words(workspace, issue) for issue in issues] + [post_words(workspace, post) for post in posts]
+    )
+
+
+def _issue(
+    workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now: datetime, slot: datetime
+) -> Issue:
+    known = history(workspace)
+    items = tuple(named) or next_items(
+        workspace.read_queue().items, mailing, known, now, zone=workspace.settings.publication.timezone
+    )
+    number = known.next_number.get(mailing.name, 1)
+    return Issue(newsletter=mailing.name, number=number, slot=slot, items=items)
+
+
+def test_issue(workspace: Workspace, *, newsletter: str | None, now: datetime) -> Outgoing:
+    """The next issue as a test mail: said so in its subject, delivered outside the ledger."""
+    found = [o for o in draft(workspace, (), newsletter=newsletter, now=now) if isinstance(o.what, Issue)]
+    if not found:
+        raise NotFoundError("there is no newsletter to test in bot.toml")
+    message = replace(found[0].message, kind="test", subject=f"[Test] {found[0].message.subject}")
+    return replace(found[0], message=message)

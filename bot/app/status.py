@@ -1,0 +1,46 @@
+"""The use case of asking how things stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.app.loop import next_moment
+from bot.app.publish import history
+from bot.app.workspace import Workspace
+from bot.errors import NotFoundError
+from bot.model import Delivery, State
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """How things stand: counts per channel and state, holds, and the deliveries that were asked for."""
+
+    mode: str
+    next: datetime | None
+    counts: Mapping[str, Mapping[str, int]]
+    holds: Mapping[str, str]
+    deliveries: tuple[Delivery, ...]
+
+    @property
+    def needs_a_person(self) -> bool:
+        return any(counts.get(State.UNKNOWN) for counts in self.counts.values())
+
+
+def status(workspace: Workspace, *, state: str | None, channel: str | None, limit: int) -> Status:
+    """Without a state: the deliveries that failed or are unknown, which a person must look at."""
+    if channel and channel not in workspace.settings.channels:
+        known = ", ".join(workspace.settings.channels)
+        raise NotFoundError(f"there is no channel {channel!r}; channels here: {known}")
+    counts: dict[str, dict[str, int]] = {}
+    for (name, found), count in workspace.ledger.counts().items():
+        counts.setdefault(name, {})[found] = count
+    states = [State(state)] if state else [State.FAILED, State.UNKNOWN]
+    return Status(
+        mode=workspace.mode,
+        next=next_moment(workspace, datetime.now(UTC)),
+        counts=counts,
+        holds=history(workspace).holds,
+        deliveries=tuple(workspace.ledger.deliveries(states=states, channel=channel, limit=limit)),
+    )

@@ -1,0 +1,58 @@
+"""STOP and go."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from bot.cli.output import dry_run_option
+
+
+@click.command("hold")
+@click.argument("what", required=False, default="everything")
+@click.option("--because", default="", help="Shown to whoever asks why nothing goes out.")
+@click.option("--by", default="", help="Who holds it; default: your login name.")
+@dry_run_option
+@click.pass_obj
+def hold_command(workspace: Path, what: str, because: str, by: str, dry_run: bool) -> None:
+    """Stop WHAT at once: an item, a channel, a newsletter, or everything (the default).
+
+    A send that is running stops after the messages that are on the wire. A file called STOP in the workspace
+    does the same as holding everything.
+    """
+    from bot.app.control import hold
+    from bot.app.workspace import Workspace
+
+    scope = hold(
+        Workspace(workspace, readonly=dry_run),
+        what,
+        by=by or getpass.getuser(),
+        because=because,
+        dry_run=dry_run,
+    )
+    click.echo(f"{'Would hold' if dry_run else 'Held'}: {_spoken(scope)}. Go on with: bot resume {what}")
+
+
+@click.command("resume")
+@click.argument("what", required=False, default="everything")
+@dry_run_option
+@click.pass_obj
+def resume_command(workspace: Path, what: str, dry_run: bool) -> None:
+    """Take the hold on WHAT away again (default: the hold on everything)."""
+    from bot.app.control import resume
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=dry_run)
+    scope, was_held = resume(here, what, dry_run=dry_run)
+    if not was_held:
+        click.echo(f"{_spoken(scope)} was not held; nothing to do.")
+    else:
+        click.echo(f"{'Would resume' if dry_run else 'Resumed'}: {_spoken(scope)}.")
+    if (here.root / "STOP").exists():
+        click.echo(f"A file called STOP still lies in {here.root}: remove it to go on.")
+
+
+def _spoken(scope: str) -> str:
+    return "everything" if scope == "*" else scope

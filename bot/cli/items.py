@@ -1,0 +1,148 @@
+"""Commands about the items of the queue."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+
+import click
+
+from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
+
+
+@click.command("list")
+@click.option("--status", type=click.Choice(["draft", "approved", "held"]), help="Only these.")
+@click.option("--lang", help="Only items in this language.")
+@json_option
+@click.pass_obj
+def list_command(workspace: Path, status: str | None, lang: str | None, as_json: bool) -> None:
+    """List the items of the queue, and the files that cannot be read."""
+    from bot.app.workspace import Workspace
+    from bot.model import speaks
+
+    queue = Workspace(workspace, readonly=True).read_queue()
+    items = [i for i in queue.items if status in (None, i.status) and (not lang or speaks(i.lang, (lang,)))]
+    if as_json:
+        print_json({"items": items, "errors": [str(error) for error in queue.errors]})
+    else:
+        rows = [(i.id, i.status, i.lang, i.published, i.priority or "", i.title) for i in items]
+        print_table(["Item", "Status", "Lang", "Date", "Priority", "Title"], rows)
+        click.echo(plural(len(items), "item"))
+    _tell(queue.errors)
+    if queue.errors:
+        sys.exit(4)
+
+
+@click.command("show")
+@click.argument("item")
+@json_option
+@click.pass_obj
+def show_command(workspace: Path, item: str, as_json: bool) -> None:
+    """Show one item and what the checks say of it."""
+    from bot.app.items import findings_of
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=True)
+    found = here.item(item)
+    findings = findings_of(here, [found])
+    if as_json:
+        print_json({"item": found, "findings": findings})
+        return
+    click.secho(found.title, bold=True)
+    click.echo(f"{found.source} · {found.published} · {found.region}".rstrip(" ·"))
+    click.echo(f"{found.url}\n{found.status}, {found.lang}, {found.path}\n")
+    if found.content_warning:
+        click.echo(f"Content note: {found.content_warning}\n")
+    click.echo("\n\n".join(part for part in (found.summary, found.body) if part))
+    for finding in findings:
+        click.echo(f"{finding.level}: {finding}", err=True)
+
+
+@click.command("check")
+@click.argument("items", nargs=-1)
+@json_option
+@click.pass_obj
+def check_command(workspace: Path, items: tuple[str, ...], as_json: bool) -> None:
+    """Check every item, or the named ones. Exit code 4 when one cannot be used."""
+    from bot.app.items import check_items
+    from bot.app.workspace import Workspace
+
+    result = check_items(Workspace(workspace, readonly=True), items)
+    if as_json:
+        print_json(
+            {
+                "findings": result.findings,
+                "errors": [str(e) for e in result.errors],
+                "checked": result.checked,
+            }
+        )
+    else:
+        for finding in result.findings:
+            click.secho(f"{finding.level}: ", fg="red" if finding.level == "block" else "yellow", nl=False)
+            click.echo(str(finding))
+        _tell(result.errors)
+        unreadable = len(result.errors)
+        click.echo(
+            f"{plural(result.checked, 'item')} checked, {result.blocked} blocked, {unreadable} unreadable"
+        )
+    if result.blocked or result.errors:
+        sys.exit(4)
+
+
+@click.command("add")
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option("--title", help="The headline, when there is no file.")
+@click.option("--url", help="The link, when there is no file.")
+@click.option("--source", default="", help="Who published it; default: the link's host.")
+@click.option("--published", type=click.DateTime(["%Y-%m-%d"]), help="Its date; default: today.")
+@click.option("--summary", default="", help="Two or three sentences of your own.")
+@click.option("--lang", default="", help="Its language; default: the publication's.")
+@click.option("--tag", "tags", multiple=True, help="May be given several times.")
+@click.option("--by", "added_by", default="", help="Who adds it.")
+@dry_run_option
+@click.pass_obj
+def add_command(
+    workspace: Path, file: Path | None, title: str | None, url: str | None, dry_run: bool, **more: object
+) -> None:
+    """Add an item from a FILE, from standard input (-), or from --title and --url.
+
+    It is added as a draft: nothing is published before an editor approves it.
+    """
+    from bot.app.items import add_item, add_text
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=dry_run)
+    if file:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        name = "" if str(file) == "-" else file.stem
+        path = add_text(here, text, name=name, dry_run=dry_run)
+    elif title and url:
+        path = add_item(here, title=title, url=url, dry_run=dry_run, **more)  # type: ignore[arg-type]
+    else:
+        raise click.UsageError("Give a FILE, '-' for standard input, or both --title and --url.")
+    click.echo(f"{'Would save' if dry_run else 'Saved'} {path} as a draft; nothing is published.")
+    click.echo(f"Next: bot approve {path.stem}")
+
+
+@click.command("approve")
+@click.argument("items", nargs=-1, required=True)
+@click.option("--by", default="", envvar="BOT_EDITOR", help="Who approves; default: your login name.")
+@dry_run_option
+@click.pass_obj
+def approve_command(workspace: Path, items: tuple[str, ...], by: str, dry_run: bool) -> None:
+    """Approve ITEMS: only approved items ever go out. A blocked item cannot be approved."""
+    from bot.app.items import approve
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=dry_run)
+    for done in approve(here, items, by=by, today=date.today(), dry_run=dry_run):  # noqa: DTZ011 - a person's day
+        click.echo(f"{'Would approve' if dry_run else 'Approved'} {done.id}: {done.title}")
+
+
+def _tell(errors: object) -> None:
+    for error in errors:  # type: ignore[attr-defined]
+        click.secho("unreadable: ", fg="red", nl=False, err=True)
+        click.echo(str(error), err=True)

@@ -1,0 +1,108 @@
+"""Commands about what happened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
+
+if TYPE_CHECKING:
+    from bot.model import Delivery
+
+STATES = ["planned", "claimed", "sent", "deferred", "failed", "unknown", "cancelled"]
+
+
+@click.command("status")
+@click.option("--state", type=click.Choice(STATES), help="List the deliveries in this state.")
+@click.option("--channel", help="Only this channel.")
+@click.option("--limit", default=50, show_default=True, help="How many deliveries to list.")
+@json_option
+@click.pass_obj
+def status_command(
+    workspace: Path, state: str | None, channel: str | None, limit: int, as_json: bool
+) -> None:
+    """What was sent, is due, failed, or is unknown. Exit code 1 when something needs a person."""
+    from bot.app.status import status
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=True)
+    found = status(here, state=state, channel=channel, limit=limit)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"Mode: {found.mode}" + (f", next: {when(found.next)}" if found.next else ""))
+        for scope, reason in found.holds.items():
+            click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")
+        rows = [(name, *(counts.get(s) or "" for s in STATES)) for name, counts in found.counts.items()]
+        if rows:
+            print_table(["Channel", *STATES], rows)
+        else:
+            click.echo("Nothing was sent yet.")
+        if found.deliveries:
+            _table(found.deliveries)
+    if found.needs_a_person:
+        click.echo("Unknown ones may have gone out. Look, then: bot settle KEY --sent (or --again)", err=True)
+        sys.exit(1)
+
+
+@click.command("retry")
+@click.argument("keys", nargs=-1)
+@dry_run_option
+@json_option
+@click.pass_obj
+def retry_command(workspace: Path, keys: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Put failed deliveries back in line: those with KEYS (the first letters do), or all that failed."""
+    from bot.app.control import retry
+    from bot.app.workspace import Workspace
+
+    found = retry(Workspace(workspace, readonly=dry_run), keys, now=datetime.now(UTC), dry_run=dry_run)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{'Would put' if dry_run else 'Put'} {plural(len(found), 'delivery')} back in line.")
+
+
+@click.command("settle")
+@click.argument("key")
+@click.option("--sent", "answer", flag_value="sent", help="It is there: count it as sent.")
+@click.option("--again", "answer", flag_value="again", help="It is not there: send it again.")
+@click.option("--drop", "answer", flag_value="drop", help="Let it go.")
+@dry_run_option
+@click.pass_obj
+def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool) -> None:
+    """Say whether the unknown delivery KEY (its first letters do) went out."""
+    if answer is None:
+        raise click.UsageError("Say what you saw: --sent, --again or --drop.")
+    from bot.app.control import settle
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=dry_run)
+    done = settle(here, key, answer=answer, now=datetime.now(UTC), dry_run=dry_run)
+    click.echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
+
+
+def _table(deliveries: Iterable[Delivery]) -> None:
+    rows = [
+        (
+            d.key[:12],
+            d.channel,
+            d.subject,
+            d.state,
+            d.attempts,
+            when(d.settled_at or d.due),
+            d.error or _said(d),
+        )
+        for d in deliveries  # type: ignore[attr-defined]
+    ]
+    print_table(["Key", "Channel", "What", "State", "Tries", "When", "Said"], rows)
+
+
+def _said(delivery: Delivery) -> str:
+    receipt = delivery.receipt
+    return delivery.error or ((receipt.url or receipt.remote_id or receipt.note) if receipt else "")

@@ -1,0 +1,114 @@
+"""The ``bot`` command. Only click is imported here; each command's module is imported when it runs.
+
+Exit codes: 0 well; 1 a delivery failed or needs a person; 2 wrong usage; 3 a setting, name or template is
+wrong; 4 an item file is wrong or blocked; 5 another run is busy; 6 the database cannot be used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+import bot
+from bot.errors import BroadsideError
+
+# name -> (module, one line of help): the help page needs no command's module.
+COMMANDS = {
+    "init": ("setup", "Make a workspace from the shipped sample."),
+    "add": ("items", "Add an item from a file, standard input, or a title and a link."),
+    "list": ("items", "List the items of the queue."),
+    "show": ("items", "Show one item and what the checks say of it."),
+    "check": ("items", "Check every item, or the named ones."),
+    "approve": ("items", "Approve items: only approved items ever go out."),
+    "hold": ("control", "Stop one item, a channel, or everything (STOP)."),
+    "resume": ("control", "Take a hold away again."),
+    "plan": ("publishing", "What goes out when in the next days, and why an item waits."),
+    "preview": ("publishing", "Write the newsletter and the posts as pages to look at."),
+    "run": ("publishing", "Send what is due, again and again; --once for cron."),
+    "status": ("ledger", "What was sent, is due, failed, or is unknown."),
+    "retry": ("ledger", "Put failed deliveries back in line."),
+    "settle": ("ledger", "Say whether an unknown delivery went out."),
+    "send-test": ("publishing", "Send the next issue to one address, as a test."),
+    "subscribers": ("readers", "Add, import, list and remove readers."),
+    "doctor": ("setup", "What is configured, what is missing, which channel answers."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"bot.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise _with_a_guess(error, args[0]) from None
+
+
+def _with_a_guess(error: click.UsageError, written: str) -> click.UsageError:
+    import difflib
+
+    near = difflib.get_close_matches(written, COMMANDS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else " 'bot --help' lists them."
+    return click.UsageError(f"There is no command {written!r}.{hint}", ctx=error.ctx)
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--workspace",
+    "-w",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    show_default="the current folder",
+    envvar="BOT_WORKSPACE",
+    help="The folder with bot.toml and queue/.",
+)
+@click.version_option(bot.__version__, prog_name="bot")
+@click.pass_context
+def cli(ctx: click.Context, workspace: Path) -> None:
+    """Broadside: from a folder of items to a newsletter, Mastodon and Telegram.
+
+    A fresh workspace rehearses: everything is written to outbox/ and nothing is sent.
+    """
+    ctx.obj = workspace
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command; a person's mistake is one line and an exit code, never a traceback."""
+    try:
+        code = cli.main(args=args, prog_name="bot", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BroadsideError as error:
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,70 @@
+"""How results look: tables for people, JSON for machines. The same values feed both."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+F = Callable[..., Any]
+
+
+def json_option(command: F) -> F:
+    """``--json`` on a listing."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def dry_run_option(command: F) -> F:
+    """``--dry-run`` on whatever sends or writes."""
+    return click.option("--dry-run", is_flag=True, help="Show everything, write and send nothing.")(command)
+
+
+def print_json(value: object) -> None:
+    """One JSON document, readable and stable."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def plain(value: object) -> Any:
+    """A value as JSON knows it: dataclasses as objects, times as ISO 8601, paths as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value) if isinstance(value, Path) else value
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """A table that fits the terminal; plain lines when the output is a file or a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    console.print(table)
+
+
+def when(moment: datetime | None) -> str:
+    """A moment as people in that place write it: "Fri 27 Nov 2026 09:00"."""
+    return f"{moment:%a} {moment.day} {moment:%b %Y %H:%M}" if moment else ""
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 item", "2 items"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

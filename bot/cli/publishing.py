@@ -1,0 +1,286 @@
+"""Commands about what goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
+
+if TYPE_CHECKING:
+    from bot.app.publish import Outgoing, Tick
+    from bot.app.workspace import Workspace
+
+
+def _moment(here: Workspace, text: str | None, option: str) -> datetime | None:
+    """A time on the command line: ISO 8601, in the publication's zone where it names none."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(f"{option}: {text!r} is not a time; write '2026-11-27 09:00'") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=here.settings.publication.timezone)
+
+
+def _now(here: Workspace, text: str | None, *, dry_run: bool) -> datetime:
+    if text and here.mode == "live" and not dry_run:
+        raise click.UsageError("--now is for rehearsals and dry runs; in live mode the time is the time.")
+    return _moment(here, text, "--now") or datetime.now(here.settings.publication.timezone)
+
+
+@click.command("plan")
+@click.option(
+    "--days", default=7, show_default=True, type=click.IntRange(1, 366), help="How far to look ahead."
+)
+@click.option("--now", "now_text", help="As if it were this time.")
+@json_option
+@click.pass_obj
+def plan_command(workspace: Path, days: int, now_text: str | None, as_json: bool) -> None:
+    """What goes out when in the next days, and why an item waits."""
+    from bot.app.plan import outlook
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=True)
+    seen = outlook(here, _now(here, now_text, dry_run=True), days=days)
+    if as_json:
+        print_json(
+            {
+                "moments": [
+                    {
+                        "at": moment,
+                        "issues": [
+                            {"newsletter": i.newsletter, "number": i.number, "items": [x.id for x in i.items]}
+                            for i in plan.issues
+                        ],
+                        "posts": [{"channel": p.channel, "item": p.item.id} for p in plan.posts],
+                        "notices": plan.notices,
+                    }
+                    for moment, plan in seen.moments
+                ],
+                "waiting": seen.waiting,
+            }
+        )
+        return
+    rows: list[tuple[object, ...]] = []
+    for moment, plan in seen.moments:
+        rows += [
+            (when(moment), i.newsletter, f"issue {i.number}: {plural(len(i.items), 'item')}")
+            for i in plan.issues
+        ]
+        rows += [(when(moment), p.channel, p.item.id) for p in plan.posts]
+        rows += [(when(moment), "", notice) for notice in plan.notices]
+    if rows:
+        print_table(["When", "Where", "What"], rows, title=f"The next {plural(days, 'day')}")
+    else:
+        click.echo(f"Nothing goes out in the next {plural(days, 'day')}.")
+    if seen.waiting:
+        print_table(
+            ["Item", "Where", "Why it waits"],
+            [(w.item, w.schedule, w.reason) for w in seen.waiting],
+            title="Waiting",
+        )
+
+
+@click.command("preview")
+@click.argument("items", nargs=-1)
+@click.option("--newsletter", help="Only this newsletter; default: all of them.")
+@click.option(
+    "--to", "folder", type=click.Path(file_okay=False, path_type=Path), help="Default: outbox/preview."
+)
+@click.option("--open", "open_it", is_flag=True, help="Open the page in your browser.")
+@click.option("--now", "now_text", help="As if it were this time.")
+@dry_run_option
+@click.pass_obj
+def preview_command(
+    workspace: Path,
+    items: tuple[str, ...],
+    newsletter: str | None,
+    folder: Path | None,
+    open_it: bool,
+    now_text: str | None,
+    dry_run: bool,
+) -> None:
+    """Write the next issue and its posts, or those of the named ITEMS, as pages to look at."""
+    from bot.app.preview import draft, preview
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=True)
+    now = _now(here, now_text, dry_run=True)
+    if dry_run:
+        _show_words(draft(here, items, newsletter=newsletter, now=now))
+        return
+    target = folder or here.outbox_folder / "preview"
+    page, outgoing = preview(here, items, newsletter=newsletter, now=now, folder=target)
+    _show_lengths(outgoing)
+    click.echo(f"Open {page}")
+    if open_it:
+        click.launch(page.absolute().as_uri())
+
+
+@click.command("run")
+@click.option("--once", is_flag=True, help="One idempotent tick, for cron or a CI schedule.")
+@click.option("--now", "now_text", help="As if it were this time (rehearsal and dry run only).")
+@click.option("--until", "until_text", help="With --now: play all slots up to this time, in one go.")
+@dry_run_option
+@json_option
+@click.pass_obj
+def run_command(
+    workspace: Path, once: bool, now_text: str | None, until_text: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Send what is due, again and again; with --once just now, for cron.
+
+    Exit code 1 when a delivery failed or needs a person's answer.
+    """
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=dry_run)
+    now = _now(here, now_text, dry_run=dry_run)
+    until = _moment(here, until_text, "--until")
+    if until and not now_text:
+        raise click.UsageError("--until needs --now: together they say which time is rehearsed.")
+    if once or now_text or dry_run:
+        ticks = asyncio.run(_ticks(here, now, until or now, dry_run=dry_run))
+        _tell(here, ticks, dry_run=dry_run, as_json=as_json)
+        sys.exit(_exit_code(ticks))
+    asyncio.run(_loop(here))
+
+
+async def _ticks(
+    here: Workspace, start: datetime, end: datetime, *, dry_run: bool
+) -> list[tuple[datetime, Tick]]:
+    from bot.app.loop import play
+
+    try:
+        return [each async for each in play(here, start, end, dry_run=dry_run)]
+    finally:
+        await here.close()
+
+
+async def _loop(here: Workspace) -> None:
+    import signal
+
+    from bot.app.loop import run_until_stopped
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    click.echo(f"Running in {here.mode}; stop with Ctrl-C. What is under way is finished first.")
+    try:
+        await run_until_stopped(here, stop, lambda now, tick: _tell(here, [(now, tick)], quiet=True))
+    finally:
+        await here.close()
+
+
+def _exit_code(ticks: Iterable[tuple[datetime, Tick]]) -> int:
+    return int(any(t.report and (t.report.failed or t.report.unknown or t.report.problems) for _, t in ticks))
+
+
+def _tell(
+    here: Workspace,
+    ticks: list[tuple[datetime, Tick]],
+    *,
+    dry_run: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    from bot.app.outbox import write_index
+
+    outgoing = [out for _, tick in ticks for out in tick.outgoing]
+    sent = sum(tick.report.sent for _, tick in ticks if tick.report)
+    page = write_index(here) if sent and here.mode == "rehearsal" else None
+    if as_json:
+        print_json({"outgoing": outgoing, "reports": [t.report for _, t in ticks if t.report], "page": page})
+        return
+    if dry_run:
+        _show_words(outgoing)
+    elif outgoing:
+        _show_lengths(outgoing)
+    for line in dict.fromkeys(line for _, tick in ticks for line in _lines(tick)):
+        click.secho("! ", fg="yellow", nl=False, err=True)
+        click.echo(line, err=True)
+    if not outgoing and not sent and not quiet:
+        click.echo("Nothing is due.")
+    elif sent:
+        click.echo(f"{'Rehearsed' if page else 'Sent'}: {_summary(ticks)}")
+    if page:
+        click.echo(f"Open {page}")
+    if dry_run and outgoing:
+        click.echo("Dry run: nothing was written and nothing was sent.")
+
+
+def _lines(tick: Tick) -> Iterable[str]:
+    yield from tick.plan.notices
+    yield from tick.problems
+    if tick.report:
+        yield from tick.report.problems
+
+
+def _summary(ticks: Iterable[tuple[datetime, Tick]]) -> str:
+    total: dict[str, int] = {}
+    for _, tick in ticks:
+        for name in ("sent", "deferred", "failed", "unknown", "cancelled"):
+            total[name] = total.get(name, 0) + (getattr(tick.report, name) if tick.report else 0)
+    return ", ".join(f"{count:,} {name}" for name, count in total.items() if count)
+
+
+def _show_lengths(outgoing: Iterable[Outgoing]) -> None:
+    """One row for each thing that goes out."""
+    rows = []
+    for out in outgoing:
+        to, size = plural(out.recipients, "recipient"), f"{out.length:,} of {out.limit:,}"
+        rows.append((when(out.what.slot), out.channel, _named(out), to, size))
+    print_table(["When", "Channel", "What", "To", "Length"], rows)
+
+
+def _named(out: Outgoing) -> str:
+    from bot.model import Issue
+
+    issue = out.what
+    if not isinstance(issue, Issue):
+        return issue.id
+    return f"{issue.newsletter} {issue.number}: {plural(len(issue.items), 'item')}"
+
+
+def _show_words(outgoing: Iterable[Outgoing]) -> None:
+    """Every word that would go out, in full."""
+    for out in outgoing:
+        size = f"{out.length:,} of {out.limit:,}"
+        click.secho(f"== {when(out.what.slot)}  {out.channel}  {_named(out)}", bold=True)
+        click.echo(f"   to {plural(out.recipients, 'recipient')}, length {size}")
+        if out.message.subject:
+            click.echo(f"Subject: {out.message.subject}")
+        if out.message.content_note:
+            click.echo(f"Content note: {out.message.content_note}")
+        for media in out.message.media:
+            click.echo(f"Picture: {media.path.name}: {media.alt}")
+        click.echo(f"\n{out.message.text.rstrip()}\n")
+
+
+@click.command("send-test")
+@click.option("--to", "address", required=True, help="The address that gets the test.")
+@click.option("--newsletter", help="Default: the first one in bot.toml.")
+@click.option("--now", "now_text", help="As if it were this time.")
+@dry_run_option
+@click.pass_obj
+def send_test_command(
+    workspace: Path, address: str, newsletter: str | None, now_text: str | None, dry_run: bool
+) -> None:
+    """Send the next issue to one address, marked as a test. The ledger does not count it."""
+    from bot.app.send_test import send_test
+    from bot.app.workspace import Workspace
+
+    here = Workspace(workspace, readonly=True)
+    receipt = asyncio.run(
+        send_test(
+            here, address, newsletter=newsletter, now=_now(here, now_text, dry_run=True), dry_run=dry_run
+        )
+    )
+    click.echo(receipt)
