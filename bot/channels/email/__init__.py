@@ -1,0 +1,5 @@
+"""Email over SMTP: ``mime`` composes, ``smtp`` talks, ``replies`` understands."""
+
+from bot.channels.email.channel import TYPE, Options, connect
+
+__all__ = ["TYPE", "Options", "connect"]

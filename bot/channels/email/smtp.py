@@ -1,0 +1,322 @@
+"""Conversations with a mail server: kept open over several emails, never falling back to clear text.
+
+The commands are given one by one, so that it is always known whether the final dot is out; what an answer
+means is in ``replies``. Bytes go out as they were composed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiosmtplib
+from pydantic import SecretStr
+
+from bot.channels.email.mime import Letter
+from bot.channels.email.replies import Stage, clean, lost, refusal
+from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
+
+_DOT = re.compile(rb"(?m)^\.")
+_LOGINS = ("plain", "login", "cram-md5")  # one try only: a second wrong one may lock the account
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """Where and how to log in. Times are seconds; ``patience`` is for the answer to a finished email."""
+
+    host: str
+    port: int
+    security: str  # "starttls" | "tls" | "none"
+    hello: str  # what we call ourselves
+    username: str = ""
+    password: SecretStr = field(default_factory=lambda: SecretStr(""))
+    ca_file: str = ""
+    timeout: float = 60
+    patience: float = 600
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Patterns of the password in every form in which an answer could echo it."""
+        password, user = self.password.get_secret_value(), self.username
+        if not password:
+            return ()
+        encoded = (b64encode(form.encode()).decode() for form in (f"\0{user}\0{password}", password))
+        return tuple(re.escape(form) for form in (*encoded, password))
+
+    def trust(self) -> ssl.SSLContext:
+        """Certificates are always checked, against ``ca_file`` where one is given."""
+        try:
+            return ssl.create_default_context(cafile=self.ca_file or None)
+        except OSError as error:
+            problem = f"ca_file {Path(self.ca_file)} cannot be read; name a file with certificates in PEM"
+            raise PermanentFailure(problem, blame=Blame.SENDER) from error
+
+
+class ConnectionGone(TemporaryFailure):
+    """The server had ended the conversation before this email began; a new one may do."""
+
+
+class Session:
+    """One open, encrypted, logged-in conversation. Used by one task at a time."""
+
+    def __init__(self, server: Server, smtp: aiosmtplib.SMTP) -> None:
+        self._server, self._smtp = server, smtp
+        self._must_reset = False
+
+    @classmethod
+    async def open(cls, server: Server, trust: ssl.SSLContext | None) -> Session:
+        """Connect, greet, encrypt, log in; on failure nothing stays open."""
+        smtp = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            use_tls=server.security == "tls",
+            start_tls=False,
+            tls_context=trust,
+            timeout=server.timeout,
+            local_hostname=server.hello,
+        )
+        session = cls(server, smtp)
+        try:
+            await session._open()
+        except BaseException:
+            smtp.close()
+            raise
+        return session
+
+    @property
+    def is_open(self) -> bool:
+        return self._smtp.is_connected
+
+    @property
+    def takes_international_addresses(self) -> bool:
+        return self._smtp.supports_extension("smtputf8")
+
+    @property
+    def size_limit(self) -> int:
+        """Bytes of the largest email this server takes; 0 when it does not say."""
+        words = self._smtp.esmtp_extensions.get("size", "").split()
+        return int(words[0]) if words and words[0].isdigit() else 0
+
+    @property
+    def encryption(self) -> str:
+        """Such as "TLSv1.3"; empty for clear text."""
+        link = self._smtp.get_transport_info("ssl_object")
+        return link.version() or "" if isinstance(link, ssl.SSLObject) else ""
+
+    async def deliver(self, letter: Letter) -> str:
+        """One attempt; returns the server's answer. After a refusal the session stays usable."""
+        if not self.is_open:
+            raise ConnectionGone(f"{self._server} ended the connection; nothing was sent")
+        hide = _who(letter)
+        options = self._mail_options(letter)
+        if self._must_reset:
+            await self._command(Stage.SENDER, "RSET")
+        self._must_reset = True  # until the server has taken the whole email
+        await self._command(Stage.SENDER, f"MAIL FROM:<{letter.sender}>{options}", hide=hide)
+        await self._command(Stage.RECIPIENT, f"RCPT TO:<{letter.recipient}>", hide=hide)
+        await self._command(Stage.DATA, "DATA", expected=3, hide=hide)
+        answer = await self._hand_over(letter.content)
+        if answer.code // 100 != 2:
+            raise refusal(Stage.ANSWER, answer.code, answer.message, hide=hide)
+        self._must_reset = False
+        return f"{answer.code} {clean(answer.message, hide=hide)}"
+
+    async def close(self) -> None:
+        """Say goodbye where somebody listens."""
+        with suppress(aiosmtplib.SMTPException, OSError):
+            await self._smtp.quit(timeout=min(self._server.timeout, 5))
+        self.abort()
+
+    def abort(self) -> None:
+        """End it here and now."""
+        self._smtp.close()
+
+    # ----------------------------------------------------------------- opening
+
+    async def _open(self) -> None:
+        with self._explained(Stage.CONNECT):
+            await self._smtp.connect()
+        with self._explained(Stage.HELLO):
+            await self._smtp.ehlo()
+        if self._server.security == "starttls":
+            await self._encrypt()
+        if self._server.username:
+            await self._log_in()
+
+    async def _encrypt(self) -> None:
+        if not self._smtp.supports_extension("starttls"):
+            problem = (
+                f'{self._server} offers no STARTTLS and nothing is sent in clear text; try security = "tls"'
+            )
+            raise PermanentFailure(problem, blame=Blame.SENDER)
+        with self._explained(Stage.TLS):
+            await self._smtp.starttls()
+        with self._explained(Stage.HELLO):
+            await self._smtp.ehlo()
+
+    async def _log_in(self) -> None:
+        username, password = self._server.username, self._server.password.get_secret_value()
+        if not password:
+            raise PermanentFailure(
+                f"no password for {self._server} is set; set it in .env", blame=Blame.SENDER
+            )
+        method = next((name for name in _LOGINS if name in self._smtp.server_auth_methods), None)
+        ways = {
+            "plain": self._smtp.auth_plain,
+            "login": self._smtp.auth_login,
+            "cram-md5": self._smtp.auth_crammd5,
+        }
+        if method is None:
+            problem = f"{self._server} offers no login that we know (PLAIN, LOGIN, CRAM-MD5); remove username"
+            raise PermanentFailure(problem, blame=Blame.SENDER)
+        with self._explained(Stage.LOGIN):
+            await ways[method](username, password)
+
+    @contextmanager
+    def _explained(self, stage: Stage) -> Iterator[None]:
+        """Failures in our words. The login's own cause is dropped: it could hold the password."""
+        try:
+            yield
+        except (aiosmtplib.SMTPException, OSError) as error:
+            cause = None if stage is Stage.LOGIN else error
+            raise self._failure(stage, error) from cause
+
+    def _failure(self, stage: Stage, error: Exception) -> DeliveryError:
+        broken = _ssl_error(error)
+        if broken is not None:
+            return PermanentFailure(_tls_advice(self._server, broken), blame=Blame.SENDER)
+        if isinstance(error, aiosmtplib.SMTPResponseException):
+            return refusal(stage, error.code, error.message, hide=self._server.secrets)
+        if isinstance(error, aiosmtplib.SMTPTimeoutError):
+            return lost(stage, f"{self._server} did not answer within {self._server.timeout:g} s")
+        reason = error.__cause__ or error
+        return lost(stage, f"{self._server}: {clean(str(reason)) or type(reason).__name__}")
+
+    # ----------------------------------------------------------------- sending
+
+    def _mail_options(self, letter: Letter) -> str:
+        """What MAIL must say of this email; refuses what this server cannot take, before anything is sent."""
+        international = not (letter.content.isascii() and (letter.sender + letter.recipient).isascii())
+        if international and not self.takes_international_addresses:
+            problem = (
+                "the address has letters outside ASCII before the @, and the mail server does not take that"
+            )
+            raise PermanentFailure(f"{problem} (SMTPUTF8); ask for another address", blame=Blame.RECIPIENT)
+        if 0 < self.size_limit < len(letter.content):
+            problem = f"the email has {len(letter.content)} bytes and the mail server takes {self.size_limit}"
+            raise PermanentFailure(f"{problem}; send fewer or smaller pictures", blame=Blame.MESSAGE)
+        size = f" SIZE={len(letter.content)}" if self._smtp.supports_extension("size") else ""
+        return size + (" SMTPUTF8 BODY=8BITMIME" if international else "")
+
+    async def _command(
+        self, stage: Stage, line: str, *, expected: int = 2, hide: tuple[str, ...] = ()
+    ) -> None:
+        """Give one command; any other answer than ``expected`` hundred-something is a failure."""
+        try:
+            answer = await self._smtp.execute_command(line.encode())
+        except aiosmtplib.SMTPServerDisconnected as error:
+            raise ConnectionGone(str(lost(stage, f"{self._server} ended the connection"))) from error
+        except aiosmtplib.SMTPResponseException as error:
+            self.abort()
+            raise refusal(stage, error.code, error.message, hide=hide) from error
+        except (aiosmtplib.SMTPException, OSError) as error:
+            self.abort()
+            raise self._failure(stage, error) from error
+        except BaseException:
+            self.abort()
+            raise
+        if answer.code == 421 and stage is Stage.SENDER:
+            raise ConnectionGone(str(refusal(stage, 421, answer.message, hide=hide)), code=421)
+        if answer.code // 100 != expected:
+            raise refusal(stage, answer.code, answer.message, hide=hide)
+
+    async def _hand_over(self, content: bytes) -> aiosmtplib.SMTPResponse:
+        """The irreversible call: the body, the dot, and the wait for the one answer that counts."""
+        protocol = self._smtp.protocol
+        try:
+            if protocol is None:
+                raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+            protocol.write(_DOT.sub(b"..", content) + b".\r\n")
+        except aiosmtplib.SMTPException as error:
+            raise lost(Stage.DATA, f"{self._server} ended the connection") from error
+        try:
+            return await protocol.read_response(timeout=self._server.patience)
+        except aiosmtplib.SMTPTimeoutError as error:
+            self.abort()
+            reason = f"{self._server} did not answer within {self._server.patience:g} s"
+            raise lost(Stage.ANSWER, reason) from error
+        except aiosmtplib.SMTPResponseException as error:
+            self.abort()
+            raise refusal(Stage.ANSWER, error.code, error.message) from error
+        except (aiosmtplib.SMTPException, OSError) as error:
+            self.abort()
+            raise lost(Stage.ANSWER, f"{self._server} ended the connection") from error
+        except BaseException:
+            self.abort()
+            raise
+
+
+class Pool:
+    """A few open sessions, shared by tasks. An idle one that has ended is replaced without a word."""
+
+    def __init__(self, server: Server, *, size: int) -> None:
+        self._server = server
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Session] = []
+        self._trust: ssl.SSLContext | None = None
+
+    async def deliver(self, letter: Letter) -> str:
+        """Send over an idle session, or over a new one; never more of them than ``size``."""
+        async with self._slots:
+            session = self._idle.pop() if self._idle else None
+            if session is not None:
+                with suppress(ConnectionGone):
+                    return await self._use(session, letter)
+            return await self._use(await self.open(), letter)
+
+    async def open(self) -> Session:
+        """A new session, which the caller closes."""
+        if self._trust is None and self._server.security != "none":
+            self._trust = await asyncio.to_thread(self._server.trust)
+        return await Session.open(self._server, self._trust)
+
+    async def close(self) -> None:
+        """End the idle sessions."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(session.close() for session in idle))
+
+    async def _use(self, session: Session, letter: Letter) -> str:
+        try:
+            return await session.deliver(letter)
+        finally:
+            if session.is_open:
+                self._idle.append(session)
+
+
+def _who(letter: Letter) -> tuple[str, ...]:
+    """Patterns of the reader's address, which servers like to repeat; logs and the ledger never hold it."""
+    local = letter.recipient.rpartition("@")[0]
+    return (re.escape(letter.recipient), rf"(?<!\w){re.escape(local)}(?!\w)")
+
+
+def _ssl_error(error: BaseException | None) -> ssl.SSLError | None:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__
+    return error
+
+
+def _tls_advice(server: Server, error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        advice = "correct host, or name the right certificate in ca_file"
+        return f"the certificate of {server} is not valid ({error.verify_message}); {advice}"
+    reason = error.reason or "no common version"
+    return f'{server} does not speak TLS as expected ({reason}); try security = "starttls" or another port'
