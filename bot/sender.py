@@ -1,0 +1,315 @@
+"""Sending what the ledger says is due: claim, call, settle; each channel by itself.
+
+A claim is on disk before the call and the outcome after it. After a crash only the calls that were in
+flight are in doubt, and ``recover`` asks their channels about them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import traceback
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+from pathlib import PurePath
+from typing import TypeVar
+
+from bot.channels.base import Channel
+from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure, UnknownOutcome
+from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, Message, Recipient, State
+from bot.store.ledger import Ledger
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Remote answers love to repeat the address ("550 <ann@example.org> unknown"); no record of ours may.
+_ADDRESS = re.compile(r"[^\s<>/:;,\"'()]+@[^\s<>/:;,\"'()]+")
+MANY = 10_000  # deliveries in doubt that are asked about in one run; the rest waits for the next
+MOST_PROBLEMS = 20
+_LEVELS = {State.SENT: logging.INFO, State.CANCELLED: logging.INFO, State.PLANNED: logging.INFO}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What one run did: outcomes by channel and state, and sentences for people, without addresses."""
+
+    outcomes: Mapping[tuple[str, State], int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def count(self, state: State, channel: str | None = None) -> int:
+        """How many deliveries came to this state, on one channel or on all."""
+        return sum(n for (name, s), n in self.outcomes.items() if s is state and channel in (None, name))
+
+    @property
+    def sent(self) -> int:
+        return self.count(State.SENT)
+
+    @property
+    def deferred(self) -> int:
+        return self.count(State.DEFERRED)
+
+    @property
+    def failed(self) -> int:
+        return self.count(State.FAILED)
+
+    @property
+    def unknown(self) -> int:
+        return self.count(State.UNKNOWN)
+
+    @property
+    def cancelled(self) -> int:
+        return self.count(State.CANCELLED)
+
+    @property
+    def again(self) -> int:
+        """How many came back in line after a crash or a lost answer."""
+        return self.count(State.PLANNED)
+
+    def __add__(self, other: Report) -> Report:
+        outcomes = Counter(self.outcomes) + Counter(other.outcomes)
+        return Report(outcomes=dict(outcomes), problems=self.problems + other.problems)
+
+
+class Sender:
+    """Works off the ledger. ``resolve`` finds a delivery's reader, ``personalise`` puts in their pieces."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        channels: Mapping[str, Channel],
+        *,
+        resolve: Callable[[Delivery], Recipient | None],
+        personalise: Callable[[Message, Delivery, Recipient], Message],
+        clock: Callable[[], datetime],
+        concurrency: Mapping[str, int] | int = 2,
+    ) -> None:
+        self.ledger, self.channels, self.clock = ledger, channels, clock
+        self._resolve, self._personalise, self._concurrency = resolve, personalise, concurrency
+        self._words = lru_cache(maxsize=16)(ledger.message)
+
+    async def run(self) -> Report:
+        """Send all that is due and not held. A slow, failing or stopped channel holds up no other."""
+        with _Desk(self.clock) as desk:
+            await _all(self._work(desk, channel) for channel in self.channels.values())
+            return desk.report()
+
+    async def recover(self) -> Report:
+        """Settle what is in doubt. Call it first, under the lock, when nobody else sends.
+
+        The channel's answer decides: a receipt settles it, a certain no puts it back in line, each time
+        later; otherwise it stays unknown until a person answers.
+        """
+        with _Desk(self.clock) as desk:
+            await desk.off_loop(self.ledger.recover, self.clock())
+            doubtful = await desk.off_loop(self.ledger.deliveries, (State.UNKNOWN,), None, None, MANY)
+            by_channel: dict[str, list[Delivery]] = {}
+            for delivery in doubtful:
+                by_channel.setdefault(delivery.channel, []).append(delivery)
+            await _all(self._ask(desk, name, each) for name, each in by_channel.items())
+            return desk.report()
+
+    # ----------------------------------------------------------------------- sending
+
+    async def _work(self, desk: _Desk, channel: Channel) -> None:
+        """Small groups until nothing is due; holds are read again with each of them."""
+        name = channel.name
+        limit = self._concurrency if isinstance(self._concurrency, int) else self._concurrency.get(name, 2)
+        while group := await desk.off_loop(self.ledger.take, name, self.clock(), limit):
+            await _all(self._deliver(desk, channel, delivery) for delivery in group)
+            if name in desk.stopped:
+                return
+
+    async def _deliver(self, desk: _Desk, channel: Channel, delivery: Delivery) -> None:
+        settled = await self._attempt(desk, channel, delivery)
+        settled = replace(settled, error=without_addresses(settled.error))
+        await desk.off_loop(self.ledger.settle, settled)
+        desk.note(settled)
+
+    async def _attempt(self, desk: _Desk, channel: Channel, delivery: Delivery) -> Delivery:
+        """The delivery with its outcome; whatever the channel does, there is one."""
+        try:
+            prepared = await desk.off_loop(self._prepare, delivery)
+        except StoreError:
+            raise
+        except Exception as error:
+            desk.tell(f"{channel.name}: {delivery.subject} could not be prepared: {_where(error)}")
+            return delivery.deferred(
+                TemporaryFailure(f"could not be prepared: {_where(error)}"), self.clock()
+            )
+        if prepared is None:
+            return delivery.cancelled("no longer subscribed", self.clock())
+        try:
+            receipt = await channel.send(*prepared, key=delivery.key)
+        except Exception as error:
+            return self._failed(desk, delivery, error)
+        return delivery.sent(receipt, self.clock())
+
+    def _prepare(self, delivery: Delivery) -> tuple[Message, Recipient] | None:
+        recipient = self._resolve(delivery)
+        if recipient is None:
+            return None
+        return self._personalise(self._words(delivery.message), delivery, recipient), recipient
+
+    def _failed(self, desk: _Desk, delivery: Delivery, error: Exception) -> Delivery:
+        now = self.clock()
+        if isinstance(error, TemporaryFailure):
+            return delivery.deferred(error, now)
+        if isinstance(error, PermanentFailure) and error.blame is Blame.SENDER:
+            desk.stop(delivery.channel, error.problem)
+            return _not_its_fault(delivery, error, now)
+        if isinstance(error, PermanentFailure):
+            return delivery.failed(error, now)
+        reason = error.problem if isinstance(error, UnknownOutcome) else f"unexpected {_where(error)}"
+        return delivery.unknown(reason, now)
+
+    # ----------------------------------------------------------------------- recovery
+
+    async def _ask(self, desk: _Desk, name: str, doubtful: list[Delivery]) -> None:
+        channel = self.channels.get(name)
+        if channel is None:
+            desk.tell(
+                f"{name}: {len(doubtful)} in doubt, but no such channel is set up; add it to bot.toml again"
+            )
+            return
+        for delivery in doubtful:
+            answer = await self._answer(desk, channel, delivery)
+            answer = replace(answer, error=without_addresses(answer.error))
+            if (answer.state, answer.error) == (delivery.state, delivery.error):
+                desk.count(answer)  # told already; a person has not answered yet
+                continue
+            await desk.off_loop(self.ledger.settle, answer)
+            desk.note(answer)
+
+    async def _answer(self, desk: _Desk, channel: Channel, delivery: Delivery) -> Delivery:
+        try:
+            message = await desk.off_loop(self._words, delivery.message)
+            receipt = await channel.settle(delivery, message)
+        except StoreError:
+            raise
+        except UnknownOutcome as error:
+            return delivery.unknown(error.problem, self.clock())
+        except Exception as error:
+            return delivery.unknown(f"unexpected {_where(error)}", self.clock())
+        if receipt is not None:
+            return delivery.sent(receipt, self.clock())
+        return _back_in_line(delivery, self.clock())
+
+
+def _back_in_line(delivery: Delivery, now: datetime) -> Delivery:
+    """Planned again: at once after the first attempt, then each time twice as late, and not for ever.
+
+    The attempts stay counted: an answer that is always lost must not become a mail every minute.
+    """
+    if delivery.attempts >= MAX_ATTEMPTS:
+        return delivery.unknown(f"the answer was lost, {delivery.attempts} attempts were made", now)
+    wait = FIRST_RETRY * 2 ** (delivery.attempts - 2) if delivery.attempts > 1 else FIRST_RETRY * 0
+    return replace(delivery.again(now + wait), attempts=delivery.attempts)
+
+
+def _not_its_fault(delivery: Delivery, error: PermanentFailure, now: datetime) -> Delivery:
+    """Certainly not sent, and for a reason that is ours: the attempt does not count."""
+    return replace(
+        delivery,
+        state=State.DEFERRED,
+        attempts=delivery.attempts - 1,
+        due=now + FIRST_RETRY,
+        error=error.problem,
+        code=error.code,
+    )
+
+
+def without_addresses(text: str) -> str:
+    """The text with every mail address taken out: remote answers love to repeat them."""
+    return _ADDRESS.sub("(address)", text)
+
+
+def _where(error: Exception) -> str:
+    """An unexpected error's type and place. Never its text, which may hold an address or a token."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + place
+
+
+async def _all(tasks: Iterable[Coroutine[object, object, None]]) -> None:
+    """Wait for every one, also when one of them fails; then raise the first failure."""
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+class _Desk:
+    """What one run needs at hand: a thread for the store, and the outcomes so far."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._outcomes: Counter[tuple[str, State]] = Counter()
+        self._problems: dict[str, None] = {}  # in order, each once
+        self.stopped: set[str] = set()
+        # One thread of its own: the default ones may all be waiting for a slow channel.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+
+    def __enter__(self) -> _Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    async def off_loop(self, call: Callable[..., T], *arguments: object) -> T:
+        """The call's result, without holding up the event loop while the disk works."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    def stop(self, channel: str, problem: str) -> None:
+        """No further group on this channel in this run."""
+        self.stopped.add(channel)
+        self.tell(f"{channel}: stopped for this run: {problem}")
+
+    def tell(self, problem: str) -> None:
+        """A sentence for people, once."""
+        self._problems[without_addresses(problem)] = None
+
+    def count(self, delivery: Delivery) -> None:
+        self._outcomes[delivery.channel, delivery.state] += 1
+
+    def note(self, delivery: Delivery) -> None:
+        """One outcome: counted, logged, and told when a person must know."""
+        self.count(delivery)
+        about = f"{delivery.channel}: {delivery.subject}"
+        reason = f": {delivery.error}" if delivery.error else ""
+        if delivery.state is State.UNKNOWN:
+            self.tell(
+                f"{about} may have gone out{reason}; look there, then run bot settle {delivery.key[:12]}"
+            )
+        if delivery.state is State.FAILED and delivery.kind == "post":
+            self.tell(f"{about} was not sent{reason}; mend it, then run bot retry {delivery.key[:12]}")
+        log.log(
+            _LEVELS.get(delivery.state, logging.WARNING),
+            "%s is %s%s",
+            about,
+            delivery.state,
+            reason,
+            extra=_extra(delivery),
+        )
+
+    def report(self) -> Report:
+        """The outcomes, and the first problems of them all."""
+        problems = tuple(self._problems)
+        more = len(problems) - MOST_PROBLEMS
+        if more > 0:
+            problems = (*problems[:MOST_PROBLEMS], f"and {more} more; bot status shows them")
+        return Report(outcomes=dict(self._outcomes), problems=problems)
+
+
+def _extra(delivery: Delivery) -> dict[str, object]:
+    return {
+        "delivery": delivery.key,
+        "channel": delivery.channel,
+        "subject": delivery.subject,
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "code": delivery.code,
+    }

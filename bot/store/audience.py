@@ -1,0 +1,135 @@
+"""Who reads, and who must never be written to again. Suppression wins over everything.
+
+Whether an address is well-formed was decided above; here it is only compared, by its ``address_key``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, Select, delete, exists, func, select
+
+from bot.errors import AudienceError
+from bot.model import Recipient, speaks
+from bot.store.engine import reading, writing
+from bot.store.importing import Import, ImportReport, Signup, address_key
+from bot.store.rows import BATCH, add_missing, batches
+from bot.store.schema import subscriber, subscription, suppression
+
+__all__ = ["AudienceStore", "ImportReport", "Signup", "Subscriber", "address_key"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscriber:
+    """A reader as stored."""
+
+    id: str
+    address: str
+    name: str
+    lang: str
+    newsletters: tuple[str, ...]
+    created_at: datetime
+    source: str
+
+
+class AudienceStore:
+    """Subscribers, their subscriptions, and the suppressed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def add(
+        self, address: str, name: str, lang: str, newsletters: Sequence[str], now: datetime, source: str
+    ) -> bool:
+        """Subscribe somebody; False when that was so already. AudienceError for a suppressed address."""
+        signup = Signup(address=address, name=name, lang=lang, newsletters=tuple(newsletters))
+        report = self.add_many([signup], now=now, source=source)
+        if report.suppressed:
+            raise AudienceError(
+                f"{address}: is suppressed ({self._reason(address)}); only this person can sign up again"
+            )
+        return bool(report.added or report.changed)
+
+    def add_many(
+        self, rows: Iterable[Signup], *, now: datetime, source: str, dry: bool = False
+    ) -> ImportReport:
+        """Subscribe many, all or nothing, reading them as they come; ``dry`` only says what would happen."""
+        with reading(self.engine) if dry else writing(self.engine) as connection:
+            work = Import(connection, now=now, source=source, dry=dry)
+            for batch in batches(rows):
+                work.add(batch)
+            return work.report
+
+    def remove(self, address: str, *, now: datetime, reason: str = "asked to leave") -> bool:
+        """Forget the reader and never write again; True when there was one. Suppressed in any case."""
+        key = address_key(address)
+        with writing(self.engine) as connection:
+            add_missing(connection, suppression, [{"address_key": key, "reason": reason, "since": now}])
+            gone = connection.execute(delete(subscriber).where(subscriber.c.address_key == key))
+            return gone.rowcount == 1
+
+    def find(self, address: str) -> Subscriber | None:
+        """The subscriber of that address, however it is spelled."""
+        query = select(subscriber).where(subscriber.c.address_key == address_key(address))
+        of = select(subscription.c.newsletter).order_by(subscription.c.newsletter)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            letters = connection.scalars(of.where(subscription.c.subscriber_id == row.id)).all()
+        return Subscriber(
+            id=row.id,
+            address=row.address,
+            name=row.name,
+            lang=row.lang,
+            newsletters=tuple(letters),
+            created_at=row.created_at,
+            source=row.source,
+        )
+
+    def by_id(self, subscriber_id: str, newsletter: str) -> Recipient | None:
+        """Whom to write to; None when gone, not subscribed to this newsletter, or suppressed."""
+        query = _readers(newsletter).where(subscriber.c.id == subscriber_id)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return (
+            None if row is None else Recipient(id=row.id, address=row.address, name=row.name, lang=row.lang)
+        )
+
+    def subscribers(self, newsletter: str, langs: Sequence[str] | None = None) -> Iterator[Recipient]:
+        """The readers of a newsletter, page by page: memory does not grow with the list.
+
+        With ``langs`` only those who read one of these, or who never named a language.
+        """
+        last = ""
+        while True:
+            query = _readers(newsletter).where(subscription.c.subscriber_id > last)
+            with reading(self.engine) as connection:
+                page = connection.execute(query.order_by(subscription.c.subscriber_id).limit(BATCH)).all()
+            for row in page:
+                if langs is None or not row.lang or speaks(row.lang, tuple(langs)):
+                    yield Recipient(id=row.id, address=row.address, name=row.name, lang=row.lang)
+            if len(page) < BATCH:
+                return
+            last = page[-1].id
+
+    def count(self, newsletter: str) -> int:
+        """How many would get the newsletter now."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(func.count()).select_from(_readers(newsletter).subquery())) or 0
+
+    def _reason(self, address: str) -> str:
+        query = select(suppression.c.reason).where(suppression.c.address_key == address_key(address))
+        with reading(self.engine) as connection:
+            return connection.scalar(query) or ""
+
+
+def _readers(newsletter: str) -> Select[tuple[str, str, str, str]]:
+    suppressed = exists().where(suppression.c.address_key == subscriber.c.address_key)
+    return (
+        select(subscriber.c.id, subscriber.c.address, subscriber.c.name, subscriber.c.lang)
+        .join(subscription, subscription.c.subscriber_id == subscriber.c.id)
+        .where(subscription.c.newsletter == newsletter, ~suppressed)
+    )

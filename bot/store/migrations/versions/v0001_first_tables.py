@@ -1,0 +1,144 @@
+"""The first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=nullable)
+
+
+def _moment(name: str, *, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=nullable)
+
+
+def _key(table: str, *columns: str) -> sa.PrimaryKeyConstraint:
+    return sa.PrimaryKeyConstraint(*columns, name=f"pk_{table}")
+
+
+def upgrade() -> None:
+    """Everything that issue, post and reader need."""
+    _planning()
+    _deliveries()
+    _audience()
+
+
+def _planning() -> None:
+    op.create_table(
+        "seen",
+        _text("mode"),
+        _text("kind"),
+        _text("name"),
+        _moment("at"),
+        _key("seen", "mode", "kind", "name"),
+    )
+    op.create_table(
+        "firing",
+        _text("mode"),
+        _text("schedule"),
+        _moment("slot"),
+        _text("outcome"),
+        _text("detail"),
+        _key("firing", "mode", "schedule", "slot"),
+    )
+    op.create_table(
+        "issue",
+        _text("mode"),
+        _text("newsletter"),
+        sa.Column("number", sa.Integer, nullable=False),
+        _moment("slot"),
+        _text("subject"),
+        _moment("recorded_at"),
+        _key("issue", "mode", "newsletter", "number"),
+        sa.UniqueConstraint("mode", "subject", name="uq_issue_mode_subject"),
+    )
+    op.create_table(
+        "printed",
+        _text("mode"),
+        _text("newsletter"),
+        _text("item"),
+        _text("subject"),
+        _key("printed", "mode", "newsletter", "item"),
+    )
+    op.create_table(
+        "posted",
+        _text("mode"),
+        _text("channel"),
+        _text("item"),
+        _moment("at"),
+        _key("posted", "mode", "channel", "item"),
+    )
+    op.create_table("hold", _text("scope"), _text("reason"), _moment("at"), _key("hold", "scope"))
+    op.create_table("tick", _text("mode"), _moment("at"), _key("tick", "mode"))
+
+
+def _deliveries() -> None:
+    op.create_table("words", _text("digest"), _text("body"), _key("words", "digest"))
+    op.create_table(
+        "delivery",
+        sa.Column("id", _number, nullable=False),
+        _text("key"),
+        _text("mode"),
+        _text("kind"),
+        _text("subject"),
+        _text("channel"),
+        _text("recipient"),
+        _text("message"),
+        _moment("due"),
+        _text("state"),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        _moment("claimed_at", nullable=True),
+        _moment("settled_at", nullable=True),
+        _text("remote_id", nullable=True),
+        _text("url", nullable=True),
+        _text("note", nullable=True),
+        _text("error"),
+        sa.Column("code", sa.Integer, nullable=True),
+        _key("delivery", "id"),
+        sa.UniqueConstraint("key", name="uq_delivery_key"),
+        sa.ForeignKeyConstraint(["message"], ["words.digest"], name="fk_delivery_message"),
+    )
+    op.create_index(
+        "ix_delivery_mode_state_channel_due_id", "delivery", ["mode", "state", "channel", "due", "id"]
+    )
+    op.create_index("ix_delivery_mode_subject", "delivery", ["mode", "subject"])
+
+
+def _audience() -> None:
+    op.create_table(
+        "subscriber",
+        _text("id"),
+        _text("address"),
+        _text("address_key"),
+        _text("name"),
+        _text("lang"),
+        _moment("created_at"),
+        _text("source"),
+        _key("subscriber", "id"),
+        sa.UniqueConstraint("address_key", name="uq_subscriber_address_key"),
+    )
+    op.create_table(
+        "subscription",
+        _text("newsletter"),
+        _text("subscriber_id"),
+        _moment("since"),
+        _key("subscription", "newsletter", "subscriber_id"),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscriber.id"], name="fk_subscription_subscriber_id", ondelete="CASCADE"
+        ),
+    )
+    op.create_index("ix_subscription_subscriber_id", "subscription", ["subscriber_id"])
+    op.create_table(
+        "suppression",
+        _text("address_key"),
+        _text("reason"),
+        _moment("since"),
+        _key("suppression", "address_key"),
+    )

@@ -1,0 +1,212 @@
+"""The tables. Everything that says what went out belongs to a mode: a rehearsal never counts for live.
+
+Portable between SQLite and PostgreSQL: no type, default or function that only one of them has. A change
+here needs a revision in ``migrations/versions`` and a new ``HEAD``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+HEAD = "0001"  # the newest revision in migrations/versions
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept as whole microseconds since 1970 in UTC: exact and sortable."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Refuses a naive time: nobody could say when it was."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; the store keeps moments, not wall clocks")
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + int(value) * _MICROSECOND
+
+
+# SQLite numbers rows by itself only for a column that is spelled exactly INTEGER.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[datetime]:
+    return Column(name, Moment, nullable=nullable)
+
+
+# --------------------------------------------------------------------------- what planning needs to know
+
+seen = Table(  # when a schedule or an approved item was first met
+    "seen",
+    metadata,
+    _text("mode"),
+    _text("kind"),  # "schedule" | "approved"
+    _text("name"),
+    _moment("at"),
+    PrimaryKeyConstraint("mode", "kind", "name"),
+)
+
+firing = Table(  # a slot that was dealt with; its key makes planning idempotent
+    "firing",
+    metadata,
+    _text("mode"),
+    _text("schedule"),
+    _moment("slot"),
+    _text("outcome"),
+    _text("detail"),
+    PrimaryKeyConstraint("mode", "schedule", "slot"),
+)
+
+issue = Table(
+    "issue",
+    metadata,
+    _text("mode"),
+    _text("newsletter"),
+    Column("number", Integer, nullable=False),
+    _moment("slot"),
+    _text("subject"),  # Issue.id; what its deliveries are about
+    _moment("recorded_at"),
+    PrimaryKeyConstraint("mode", "newsletter", "number"),
+    UniqueConstraint("mode", "subject"),
+)
+
+printed = Table(  # which item stood in which issue
+    "printed",
+    metadata,
+    _text("mode"),
+    _text("newsletter"),
+    _text("item"),
+    _text("subject"),
+    PrimaryKeyConstraint("mode", "newsletter", "item"),
+)
+
+posted = Table(
+    "posted",
+    metadata,
+    _text("mode"),
+    _text("channel"),
+    _text("item"),
+    _moment("at"),
+    PrimaryKeyConstraint("mode", "channel", "item"),
+)
+
+# A hold has no mode: STOP means stop, also when somebody said it in a rehearsal.
+hold = Table(
+    "hold",
+    metadata,
+    _text("scope"),  # "*", a channel, a newsletter or an item
+    _text("reason"),
+    _moment("at"),
+    PrimaryKeyConstraint("scope"),
+)
+
+tick = Table("tick", metadata, _text("mode"), _moment("at"), PrimaryKeyConstraint("mode"))
+
+
+# --------------------------------------------------------------------------- what goes to whom
+
+words = Table(  # final words, stored once however many read them
+    "words",
+    metadata,
+    _text("digest"),
+    _text("body"),
+    PrimaryKeyConstraint("digest"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", _Number, primary_key=True),  # the order of planning
+    _text("key"),
+    _text("mode"),
+    _text("kind"),
+    _text("subject"),
+    _text("channel"),
+    _text("recipient"),  # an opaque id; never an address, so that a reader can be forgotten
+    Column("message", Text, ForeignKey("words.digest"), nullable=False),
+    _moment("due"),
+    _text("state"),
+    Column("attempts", Integer, nullable=False),
+    _moment("claimed_at", nullable=True),
+    _moment("settled_at", nullable=True),
+    Column("remote_id", Text),
+    Column("url", Text),
+    Column("note", Text),
+    _text("error"),
+    Column("code", Integer),
+    UniqueConstraint("key"),
+    # What is due is read from this index in order; counts and recovery use its beginning.
+    Index(None, "mode", "state", "channel", "due", "id"),
+    Index(None, "mode", "subject"),
+)
+
+
+# --------------------------------------------------------------------------- who reads
+
+subscriber = Table(
+    "subscriber",
+    metadata,
+    _text("id"),
+    _text("address"),
+    _text("address_key"),
+    _text("name"),
+    _text("lang"),
+    _moment("created_at"),
+    _text("source"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("address_key"),
+)
+
+subscription = Table(
+    "subscription",
+    metadata,
+    _text("newsletter"),
+    Column("subscriber_id", Text, ForeignKey("subscriber.id", ondelete="CASCADE"), nullable=False),
+    _moment("since"),
+    PrimaryKeyConstraint("newsletter", "subscriber_id"),  # in the order in which a mailing is read
+    Index(None, "subscriber_id"),
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    _text("address_key"),
+    _text("reason"),
+    _moment("since"),
+    PrimaryKeyConstraint("address_key"),
+)
