@@ -1,0 +1,19 @@
+"""The queue: item files to items and back (docs/organisers.md describes the format)."""
+
+from bot.reader.atomic import write_atomically
+from bot.reader.editing import set_fields
+from bot.reader.folder import Queue, read_queue
+from bot.reader.items import parse_item, read_item
+from bot.reader.names import item_id
+from bot.reader.writer import item_text
+
+__all__ = [
+    "Queue",
+    "item_id",
+    "item_text",
+    "parse_item",
+    "read_item",
+    "read_queue",
+    "set_fields",
+    "write_atomically",
+]
