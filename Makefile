@@ -15,7 +15,7 @@ demo: .venv/run ## Rehearse a week with the sample items; look at outbox/index.h
 
 test: .venv/dev ## Everything: lint, types, import floors, all tests (CI runs this)
 	@$(MAKE) --no-print-directory lint
-	@.venv/bin/python tests/support/setup_system.py
+	@sh tests/support/debian_packages.sh
 	.venv/bin/pytest -n auto --dist loadgroup
 
 check: .venv/dev lint ## The everyday run: no servers, no browser, nothing slow

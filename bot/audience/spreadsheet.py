@@ -50,12 +50,13 @@ def read_rows(path: Path) -> Iterator[Row | Refused]:
 
 def _encoding(path: Path) -> str:
     """By the byte order mark; else UTF-8 if it is that, else what Excel writes in the west."""
-    head = path.open("rb").read(4)
+    with path.open("rb") as file:
+        head = file.read(4)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for _ in iter(lambda: file.read(1 << 20), ""):
+        with path.open(encoding="utf-8-sig") as text:
+            for _ in iter(lambda: text.read(1 << 20), ""):
                 pass
     except UnicodeDecodeError:
         return "cp1252"
