@@ -24,16 +24,8 @@ from bot.channels.telegram.failures import failure
 from bot.channels.telegram.options import Timeouts
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.model import Delivery, Level, Media, Message, Recipient
-from tests.support.telegram_server import (
-    CHANNEL,
-    GROUP,
-    TOKEN,
-    TOPIC,
-    Fault,
-    TelegramServer,
-    member,
-    weak_administrator,
-)
+from tests.support.telegram_chats import CHANNEL, GROUP, TOPIC, member, weak_administrator
+from tests.support.telegram_server import TOKEN, Fault, TelegramServer
 
 TO = Recipient(id="telegram")
 POST = Message(
@@ -490,12 +482,12 @@ async def test_a_refused_token_is_not_repeated(server: TelegramServer) -> None:
 
 def test_neither_options_nor_channel_show_the_token() -> None:
     """Not in repr, and not in the error about a mistyped one."""
-    options = Options(chat="@weekly_shelf", token=TOKEN)  # type: ignore[arg-type]
+    options = Options(chat="@weekly_shelf", token=TOKEN)
 
     assert SECRET not in repr(options)
     assert SECRET not in repr(connect(options, ChannelContext(name="telegram")))
     with pytest.raises(ValidationError) as caught:
-        Options(chat="@weekly_shelf", token=f"bot {TOKEN}")  # type: ignore[arg-type]
+        Options(chat="@weekly_shelf", token=f"bot {TOKEN}")
     assert "is not a bot token" in str(caught.value)
     assert SECRET not in str(caught.value)
 
@@ -523,7 +515,7 @@ def test_a_wrong_option_is_told(options: dict[str, Any], reason: str) -> None:
 
 def test_a_chat_may_be_written_as_a_number() -> None:
     """In bot.toml, -100... needs no quotes."""
-    assert Options(chat=-1001111111111).chat == "-1001111111111"  # type: ignore[arg-type]
+    assert Options(chat=-1001111111111).chat == "-1001111111111"
 
 
 def test_the_channel_keeps_the_contract() -> None:

@@ -93,6 +93,8 @@ def test_lengths_at_the_limit(case: dict[str, Any]) -> None:
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 @example("<a href='x&#39;>")
 @example("<b\x0b>x</b>")
+@example("<span class=TG-SPOILER>x</span>")
+@example("<tg-emoji></tg-emoji>")
 def test_any_markup_is_judged_as_telegram_judges_it(html: str) -> None:
     """The same text when Telegram accepts, the same reason when it refuses."""
     assert ours(html) == theirs(html)

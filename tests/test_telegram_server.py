@@ -10,7 +10,8 @@ from telegram import Bot, InputMediaPhoto
 from telegram.constants import ChatMemberStatus
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError
 
-from tests.support.telegram_server import CHANNEL, GROUP, TOPIC, Fault, TelegramServer, member
+from tests.support.telegram_chats import CHANNEL, GROUP, TOPIC, member
+from tests.support.telegram_server import Fault, TelegramServer
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

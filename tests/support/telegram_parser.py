@@ -32,7 +32,7 @@ _KINDS = {
 
 
 def _execute(query: dict[str, Any]) -> dict[str, Any]:
-    answer = json.loads(tdjson.td_execute(json.dumps(query).encode()))
+    answer = json.loads(tdjson.td_execute(json.dumps(query).encode()) or b"{}")
     assert isinstance(answer, dict)
     return answer
 

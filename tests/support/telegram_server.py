@@ -13,19 +13,18 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
+from tests.support.telegram_chats import BOT, CHANNEL, GROUP, TOPIC, administrator, chat_of
+from tests.support.telegram_http import ApiError, Dropped, handler_for
 from tests.support.telegram_parser import Formatted, Refused, telegram_parse
 
 TOKEN = "123456789:AAtesttesttesttesttesttesttesttest1"
-BOT = {"id": 123456789, "is_bot": True, "first_name": "Weekly Shelf", "username": "weekly_shelf_bot"}
-CHANNEL, GROUP, TOPIC = -1001111111111, -1002222222222, 42
 
 
 class Fault(StrEnum):
@@ -62,23 +61,6 @@ class Sent:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-class ApiError(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, code: int, description: str, **parameters: Any) -> None:
-        super().__init__(description)
-        self.code, self.description, self.parameters = code, description, parameters
-
-    @property
-    def body(self) -> dict[str, Any]:
-        body = {"ok": False, "error_code": self.code, "description": self.description}
-        return body | ({"parameters": self.parameters} if self.parameters else {})
-
-
-class Dropped(Exception):
-    """The connection ends without an answer."""
-
-
 @dataclass(kw_only=True)
 class _Planned:
     fault: Fault
@@ -98,15 +80,15 @@ class TelegramServer:
         self.updates: list[dict[str, Any]] = []
         self.answered: dict[str, str] = {}  # callback queries and what the person was told
         self.chats: dict[int, dict[str, Any]] = {
-            CHANNEL: _chat(CHANNEL, "channel", title="The Weekly Shelf", username="weekly_shelf"),
-            GROUP: _chat(GROUP, "supergroup", title="Editors", is_forum=True),
+            CHANNEL: chat_of(CHANNEL, "channel", title="The Weekly Shelf", username="weekly_shelf"),
+            GROUP: chat_of(GROUP, "supergroup", title="Editors", is_forum=True),
         }
-        self.members: dict[int, dict[str, Any]] = dict.fromkeys((CHANNEL, GROUP), _administrator())
+        self.members: dict[int, dict[str, Any]] = dict.fromkeys((CHANNEL, GROUP), administrator())
         self._planned: list[_Planned] = []
         self._lock, self._stopping = threading.RLock(), threading.Event()
         self._polling, self.somebody_polls = threading.Lock(), threading.Event()
         self._ids = iter(range(101, 10**9))
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler_for(self.answer))
         self._http.daemon_threads = True
 
     @property
@@ -133,13 +115,14 @@ class TelegramServer:
 
     def press_button(self, data: str, *, user_id: int = 7) -> str:
         """An organiser presses an inline button; the id of the callback query."""
+        name = str(next(self._ids))
         query = {
-            "id": str(next(self._ids)),
+            "id": name,
             "from": {"id": user_id, "is_bot": False, "first_name": "Ana"},
             "chat_instance": "1",
             "data": data,
         }
-        return self._update({"callback_query": query}, query["id"])
+        return self._update({"callback_query": query}, name)
 
     def receive_text(self, text: str, *, user_id: int = 7) -> str:
         """A person writes to the bot; the message's id."""
@@ -367,73 +350,6 @@ _NOT_MODIFIED = (
 _CAPTION = {"text": "caption", "entities": "caption_entities"}
 
 
-def _chat(number: int, kind: str, **more: Any) -> dict[str, Any]:
-    permissions = dict.fromkeys(_MEMBER_RIGHTS, True) if kind != "channel" else None
-    gifts = dict.fromkeys(_GIFTS, False)
-    chat = {"id": number, "type": kind, "accent_color_id": 1, "max_reaction_count": 11}
-    return (
-        chat | {"accepted_gift_types": gifts, **more} | ({"permissions": permissions} if permissions else {})
-    )
-
-
-_GIFTS = (
-    "unlimited_gifts",
-    "limited_gifts",
-    "unique_gifts",
-    "premium_subscription",
-    "gifts_from_channels",
-)
-_MEMBER_RIGHTS = (
-    "can_send_messages",
-    "can_send_audios",
-    "can_send_documents",
-    "can_send_photos",
-    "can_send_videos",
-    "can_send_video_notes",
-    "can_send_voice_notes",
-    "can_send_polls",
-    "can_send_other_messages",
-    "can_add_web_page_previews",
-    "can_change_info",
-    "can_invite_users",
-    "can_pin_messages",
-    "can_manage_topics",
-    "can_edit_tag",
-    "can_react_to_messages",
-)
-_ADMIN_RIGHTS = (
-    "can_be_edited",
-    "is_anonymous",
-    "can_manage_chat",
-    "can_delete_messages",
-    "can_manage_video_chats",
-    "can_restrict_members",
-    "can_promote_members",
-    "can_change_info",
-    "can_invite_users",
-    "can_post_stories",
-    "can_edit_stories",
-    "can_delete_stories",
-)
-
-
-def _administrator() -> dict[str, Any]:
-    rights = dict.fromkeys(_ADMIN_RIGHTS, False)
-    return {"status": "administrator", "can_post_messages": True, "can_edit_messages": True, **rights}
-
-
-def member(status: str) -> dict[str, Any]:
-    """A chat member without special rights: "member", "left", or "restricted" to reading."""
-    if status == "restricted":
-        return {"status": status, "is_member": True, "until_date": 0, **dict.fromkeys(_MEMBER_RIGHTS, False)}
-    return {"status": status}
-
-
-def weak_administrator() -> dict[str, Any]:
-    """An administrator who may do everything but post."""
-    return _administrator() | {"can_post_messages": False}
-
-
 def _formatted(values: dict[str, Any], name: str, entities: str) -> Formatted:
     text = str(values.get(name, ""))
     if str(values.get("parse_mode", "")).lower() != "html":
@@ -450,70 +366,3 @@ def _caption(values: dict[str, Any]) -> Formatted:
     if len(formatted.text.strip()) > 1024:
         raise ApiError(400, "Bad Request: message caption is too long")
     return formatted
-
-
-# --------------------------------------------------------------------------- HTTP
-
-
-def _handler(server: TelegramServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            try:
-                self._reply(200, self._answered(body))
-            except ApiError as error:
-                is_page = error.description.startswith("<")
-                self._reply(error.code, (error.description if is_page else json.dumps(error.body)).encode())
-            except (Dropped, BrokenPipeError, ConnectionResetError):  # we or the client hung up
-                self.close_connection = True
-
-        def _answered(self, body: bytes) -> bytes:
-            parts = urlsplit(self.path)
-            token, _, method = parts.path.removeprefix("/bot").partition("/")
-            values = dict(parse_qsl(parts.query)) | _values(self.headers.get("Content-Type", ""), body)
-            return server.answer(token, method, values)
-
-        def _reply(self, code: int, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            """Tests stay quiet."""
-
-    return Handler
-
-
-def _values(content_type: str, body: bytes) -> dict[str, Any]:
-    """The parameters of a call, in whichever of the three forms they came."""
-    if content_type.startswith("multipart/form-data"):
-        return dict(_parts(content_type, body))
-    if content_type.startswith("application/json"):
-        return dict(json.loads(body))
-    return {name: _read(name, value) for name, value in parse_qsl(body.decode(), keep_blank_values=True)}
-
-
-def _parts(content_type: str, body: bytes) -> Iterator[tuple[str, Any]]:
-    boundary = b"--" + content_type.partition("boundary=")[2].strip('"').encode()
-    for part in (b"\r\n" + body).split(b"\r\n" + boundary)[1:-1]:
-        head, _, value = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        heading = head.decode()
-        name = heading.partition('name="')[2].partition('"')[0]
-        yield name, value if "filename=" in heading else _read(name, value.decode())
-
-
-def _read(name: str, value: str) -> Any:
-    """Objects and lists come as JSON; words stay words."""
-    if name in ("text", "caption") or value[:1] not in ("{", "["):
-        return value
-    return json.loads(value)
