@@ -1,0 +1,324 @@
+"""Opening the database: newest schema, durable, and without a trace in a dry run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from bot.errors import BusyError, StoreError
+from bot.store import schema
+from bot.store.engine import open_store, reading, writing
+from bot.store.ledger import Ledger
+from bot.store.lock import tick_lock
+from tests.support.ledgers import NOW
+
+ROOT = Path(__file__).parents[1]
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'ledger.db'}"
+
+
+def tree(folder: Path) -> dict[str, tuple[str, int]]:
+    """Each file's digest and time of change."""
+    return {
+        path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in folder.iterdir()
+    }
+
+
+def filled(folder: Path, reason: str = "stop") -> None:
+    """A database with one hold in it, closed again."""
+    engine = open_store(url(folder))
+    Ledger(engine, mode="live", publication="p").hold("*", reason, NOW)
+    engine.dispose()
+
+
+@contextmanager
+def python(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process; it is killed when the block ends."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from bot.store.engine import open_store
+from bot.store.ledger import Ledger
+ledger = Ledger(open_store(sys.argv[1]), mode="live", publication="p")
+ledger.hold("*", "by the writer", datetime.now(UTC))
+print("up", flush=True)
+for line in sys.stdin:
+    ledger.hold("*", line.strip(), datetime.now(UTC))
+    print("done", flush=True)
+"""
+
+
+def holds_readonly(folder: Path) -> dict[str, str]:
+    engine = open_store(url(folder), readonly=True)
+    try:
+        return dict(Ledger(engine, mode="live", publication="p").holds())
+    finally:
+        engine.dispose()
+
+
+def test_migrations_and_tables_say_the_same(tmp_path: Path) -> None:
+    """What Alembic builds is what the program's tables describe, and HEAD names it."""
+    engine = open_store(url(tmp_path))
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = compare_metadata(context, schema.metadata)
+        revision = context.get_current_revision()
+    engine.dispose()
+
+    assert differences == []
+    assert revision == schema.HEAD
+
+
+def test_the_tables_can_be_written_down_for_postgresql() -> None:
+    """No column or index needs what only SQLite has."""
+    dialect = postgresql.dialect()
+    for table in schema.metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=dialect))
+        assert all(str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes)
+
+    assert "BIGSERIAL" in str(CreateTable(schema.delivery).compile(dialect=dialect))
+
+
+def test_a_file_database_is_durable(tmp_path: Path) -> None:
+    """Write-ahead log, every commit on disk, foreign keys enforced."""
+    engine = open_store(url(tmp_path))
+
+    with engine.connect() as connection:
+        pragmas = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    engine.dispose()
+
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+
+
+def test_alembic_is_not_loaded_when_the_schema_is_current(tmp_path: Path) -> None:
+    """A tick does not pay for a migration that has nothing to do."""
+    filled(tmp_path)
+    code = "import sys, bot.store.engine as e; e.open_store(sys.argv[1]); print('alembic' in sys.modules)"
+
+    with python(code, url(tmp_path)) as process:
+        assert process.stdout is not None
+        assert process.stdout.read().strip() == "False"
+
+
+def test_many_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    """The first one makes the tables; the others wait and find them."""
+
+    def open_and_count(_: int) -> int:
+        engine = open_store(url(tmp_path))
+        with engine.connect() as connection:
+            count = connection.execute(text("SELECT count(*) FROM delivery")).scalar_one()
+        engine.dispose()
+        return int(count)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(open_and_count, range(8))) == [0] * 8
+
+
+def test_a_migration_that_fails_leaves_no_half_schema(tmp_path: Path) -> None:
+    """A table in the way: the error says so, and none of the others was made."""
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("CREATE TABLE delivery (x)")
+        connection.commit()
+
+    with pytest.raises(StoreError, match="table delivery already exists"):
+        open_store(url(tmp_path))
+
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'seen'").fetchall() == []
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_newer_database_is_refused_with_advice(tmp_path: Path, readonly: bool) -> None:
+    """An old program must not write what a newer one would misread."""
+    filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+
+    with pytest.raises(StoreError, match=r"ledger\.db: its schema '9999' .* upgrade the program"):
+        open_store(url(tmp_path), readonly=readonly)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    """The error says which file, and what to do."""
+    (tmp_path / "ledger.db").write_text("these are not the bytes of a database " * 30)
+
+    with pytest.raises(StoreError, match=r"ledger\.db: file is not a database; put back"):
+        open_store(url(tmp_path))
+
+
+def test_a_password_is_never_shown() -> None:
+    """A URL that leads nowhere is told without its secret."""
+    with pytest.raises(StoreError) as caught:
+        open_store("sqlite+nonsense//user:secret@host")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_moment_survives_exactly() -> None:
+    """To the microsecond, whatever zone it came in; a naive time is refused."""
+    engine = open_store("sqlite://")
+    moment = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=timezone(timedelta(hours=5, minutes=45)))
+
+    with writing(engine) as connection:
+        connection.execute(insert(schema.tick), {"mode": "live", "at": moment})
+        found = connection.scalar(select(schema.tick.c.at))
+    with pytest.raises(Exception, match="no time zone"), writing(engine) as connection:
+        connection.execute(insert(schema.tick), {"mode": "x", "at": moment.replace(tzinfo=None)})
+    engine.dispose()
+
+    assert found == moment
+
+
+# --------------------------------------------------------------------------- reading without a trace
+
+
+def test_a_dry_run_makes_no_database(tmp_path: Path) -> None:
+    """A missing file is an empty database in memory, not even in a folder that is missing too."""
+    assert holds_readonly(tmp_path / "data") == {}
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_leaves_a_closed_database_alone(tmp_path: Path) -> None:
+    """No file changes, none appears."""
+    filled(tmp_path)
+    before = tree(tmp_path)
+
+    engine = open_store(url(tmp_path), readonly=True)
+    ledger = Ledger(engine, mode="live", publication="p")
+    seen = (ledger.holds(), tree(tmp_path))
+    engine.dispose()
+
+    assert seen == ({"*": "stop"}, before)
+    assert tree(tmp_path) == before
+    assert list(before) == ["ledger.db"]
+
+
+def test_a_dry_run_sees_a_live_writer_and_leaves_no_trace(tmp_path: Path) -> None:
+    """While another process writes, its newest words are read and no file of it is touched."""
+    with python(WRITER, url(tmp_path)) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        before = tree(tmp_path)
+        engine = open_store(url(tmp_path), readonly=True)
+        ledger = Ledger(engine, mode="live", publication="p")
+        first = ledger.holds()
+        assert tree(tmp_path) == before
+
+        print("changed", file=writer.stdin, flush=True)
+        writer.stdout.readline()
+        before = tree(tmp_path)
+        second = ledger.holds()
+        assert tree(tmp_path) == before
+        engine.dispose()
+
+        assert tree(tmp_path) == before
+        assert (first, second) == ({"*": "by the writer"}, {"*": "changed"})
+        assert sorted(before) == ["ledger.db", "ledger.db-shm", "ledger.db-wal"]
+
+
+@pytest.mark.parametrize("carried", [True, False], ids=["without -shm", "with -shm"])
+def test_a_dry_run_reads_what_a_killed_writer_left(tmp_path: Path, carried: bool) -> None:
+    """The log of a dead process is read, not tidied away."""
+    with python(WRITER, url(tmp_path)) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+    if carried:
+        (tmp_path / "ledger.db-shm").unlink()
+    before = tree(tmp_path)
+
+    assert holds_readonly(tmp_path) == {"*": "by the writer"}
+
+    assert tree(tmp_path) == before
+
+
+def test_a_dry_run_cannot_write(tmp_path: Path) -> None:
+    """A mistake of ours becomes an error, not a trace."""
+    filled(tmp_path)
+    engine = open_store(url(tmp_path), readonly=True)
+
+    with pytest.raises(StoreError, match="opened for a dry run"):
+        Ledger(engine, mode="live", publication="p").hold("x", "y", NOW)
+    engine.dispose()
+
+
+def test_a_dry_run_brings_an_older_schema_up_to_date_in_memory(tmp_path: Path) -> None:
+    """The file keeps its old schema until a real run."""
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("CREATE TABLE older (x)")
+        connection.execute("INSERT INTO older VALUES (7)")
+        connection.commit()
+    before = tree(tmp_path)
+
+    engine = open_store(url(tmp_path), readonly=True)
+    with reading(engine) as connection:
+        kept = connection.execute(text("SELECT x FROM older")).scalar()
+    holds = Ledger(engine, mode="live", publication="p").holds()
+    engine.dispose()
+
+    assert (kept, holds) == (7, {})
+    assert tree(tmp_path) == before
+
+
+# --------------------------------------------------------------------------- the lock
+
+HOLDER = """
+import sys
+from pathlib import Path
+from bot.store.lock import tick_lock
+with tick_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_runs_cannot_overlap_and_death_lets_go(tmp_path: Path) -> None:
+    """The second one is told at once; when the first is killed, the next may begin."""
+    with python(HOLDER, str(tmp_path)) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(BusyError, match="another run is at work"), tick_lock(tmp_path):
+            pass
+
+    with tick_lock(tmp_path):
+        pass
+    with tick_lock(tmp_path):
+        pass
