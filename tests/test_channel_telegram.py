@@ -22,6 +22,7 @@ from bot.channels.telegram import TYPE, Options, connect
 from bot.channels.telegram.channel import TelegramChannel
 from bot.channels.telegram.failures import failure
 from bot.channels.telegram.options import Timeouts
+from bot.channels.telegram.redaction import hide_tokens_in_logs
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.model import Delivery, Level, Media, Message, Recipient
 from tests.support.telegram_chats import CHANNEL, GROUP, TOPIC, member, weak_administrator
@@ -465,6 +466,20 @@ async def test_no_log_at_any_level_shows_the_token(
 
     assert "/bot<token>/sendMessage" in caplog.text or fault in NO_ANSWER  # the libraries did log
     assert SECRET not in caplog.text + shown
+
+
+def test_a_traceback_in_a_log_is_cleaned_too(caplog: pytest.LogCaptureFixture) -> None:
+    """What went wrong stays readable, the token does not."""
+    logger = logging.getLogger("httpx")
+    hide_tokens_in_logs()
+
+    try:
+        raise ValueError(f"https://api.telegram.org/bot{TOKEN}/getMe")
+    except ValueError:
+        logger.exception("failed")
+
+    assert "ValueError: https://api.telegram.org/bot<token>/getMe" in caplog.text
+    assert SECRET not in caplog.text
 
 
 async def test_a_refused_token_is_not_repeated(server: TelegramServer) -> None:
