@@ -139,8 +139,10 @@ async def _rendered(
     workspace: Workspace, plan: Plan, *, refresh: bool
 ) -> tuple[tuple[Outgoing, ...], list[str]]:
     """Final words for everything planned; what cannot be rendered is told and stays due."""
-    outgoing, problems = [], []
-    for what in (*plan.issues, *plan.posts):
+    outgoing: list[Outgoing] = []
+    problems: list[str] = []
+    planned: tuple[Issue | Post, ...] = (*plan.issues, *plan.posts)
+    for what in planned:
         try:
             outgoing.append(await _words(workspace, what, refresh=refresh))
         except (UserError, DeliveryError) as error:

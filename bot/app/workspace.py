@@ -146,6 +146,7 @@ class Workspace:
             name=name,
             user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
             site_url=self.settings.publication.site_url,
+            extra={"postal_address": self.settings.publication.postal_address},
         )
         channel = kind.connect(self._options(name, table, kind), context)
         return channel if self.mode == "live" else Outbox(channel, self.outbox_folder)

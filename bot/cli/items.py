@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, datetime
 from pathlib import Path
 
 import click
@@ -105,7 +106,17 @@ def check_command(workspace: Path, items: tuple[str, ...], as_json: bool) -> Non
 @dry_run_option
 @click.pass_obj
 def add_command(
-    workspace: Path, file: Path | None, title: str | None, url: str | None, dry_run: bool, **more: object
+    workspace: Path,
+    file: Path | None,
+    title: str | None,
+    url: str | None,
+    source: str,
+    published: datetime | None,
+    summary: str,
+    lang: str,
+    tags: tuple[str, ...],
+    added_by: str,
+    dry_run: bool,
 ) -> None:
     """Add an item from a FILE, from standard input (-), or from --title and --url.
 
@@ -120,7 +131,18 @@ def add_command(
         name = "" if str(file) == "-" else file.stem
         path = add_text(here, text, name=name, dry_run=dry_run)
     elif title and url:
-        path = add_item(here, title=title, url=url, dry_run=dry_run, **more)  # type: ignore[arg-type]
+        path = add_item(
+            here,
+            title=title,
+            url=url,
+            source=source,
+            published=published,
+            summary=summary,
+            lang=lang,
+            tags=tags,
+            added_by=added_by,
+            dry_run=dry_run,
+        )
     else:
         raise click.UsageError("Give a FILE, '-' for standard input, or both --title and --url.")
     click.echo(f"{'Would save' if dry_run else 'Saved'} {path} as a draft; nothing is published.")
@@ -142,7 +164,7 @@ def approve_command(workspace: Path, items: tuple[str, ...], by: str, dry_run: b
         click.echo(f"{'Would approve' if dry_run else 'Approved'} {done.id}: {done.title}")
 
 
-def _tell(errors: object) -> None:
-    for error in errors:  # type: ignore[attr-defined]
+def _tell(errors: Iterable[Exception]) -> None:
+    for error in errors:
         click.secho("unreadable: ", fg="red", nl=False, err=True)
         click.echo(str(error), err=True)

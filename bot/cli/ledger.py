@@ -98,7 +98,7 @@ def _table(deliveries: Iterable[Delivery]) -> None:
             when(d.settled_at or d.due),
             d.error or _said(d),
         )
-        for d in deliveries  # type: ignore[attr-defined]
+        for d in deliveries
     ]
     print_table(["Key", "Channel", "What", "State", "Tries", "When", "Said"], rows)
 

@@ -7,6 +7,7 @@ wrong; 4 an item file is wrong or blocked; 5 another run is busy; 6 the database
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,6 +97,7 @@ def cli(ctx: click.Context, workspace: Path) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; a person's mistake is one line and an exit code, never a traceback."""
+    logging.getLogger("bot").addHandler(logging.NullHandler())  # commands say themselves what matters
     try:
         code = cli.main(args=args, prog_name="bot", standalone_mode=False)
     except click.exceptions.Abort:

@@ -164,10 +164,12 @@ async def _ticks(
 
 
 async def _loop(here: Workspace) -> None:
+    import logging
     import signal
 
     from bot.app.loop import run_until_stopped
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
