@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
-from heapq import merge
+from heapq import heappop, heappush, merge
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from cronsim import CronSim, CronSimError
 
 MISSED_KEPT = 50  # of the slots missed in a long absence only the latest are told
 SHORTEST_LOOK_BACK = timedelta(hours=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 _ADVICE = "Write 'Fri 09:00', 'Mon-Fri 12:30' or cron '0 9 * * 5'"
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
@@ -207,9 +208,43 @@ def _moments(slots: Sequence[Slot], zone: ZoneInfo, after: datetime) -> Iterator
 
 
 def _fires(cron: str, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
-    """The moments of one cron line, in UTC; a few may lie before ``after`` in a repeated hour."""
-    for moment in CronSim(cron, after.astimezone(zone)):
-        fire = moment.astimezone(UTC)
-        # cronsim starts a line with a star at midnight even on a day whose midnight does not exist.
-        if fire.astimezone(zone).replace(tzinfo=None, fold=0) == moment.replace(tzinfo=None, fold=0):
-            yield fire
+    """The moments of one cron line, in UTC and in order; a few may lie before ``after``.
+
+    cronsim only moves the hands of the clock, by UTC. What they mean in the zone is decided here: cronsim
+    itself loses a moment of an interval where a jump is at midnight (Cairo) or of half an hour (Lord Howe).
+    """
+    # When the clock is about to be set back, times that it showed already will come again.
+    behind = min(_hands(after, zone), _hands(after + DAY, zone) - DAY)
+    hands = iter(CronSim(cron, behind.replace(tzinfo=UTC)))
+    if any(field.startswith("*") for field in cron.split()[:2]):
+        return _every(hands, zone)
+    return (_once(shown.replace(tzinfo=None), zone) for shown in hands)
+
+
+def _once(shown: datetime, zone: ZoneInfo) -> datetime:
+    """The first moment at which the clock shows this time or, if it jumps over it, a later one."""
+    while _hands(moment := _moment(shown, zone), zone) != shown:
+        shown += MINUTE
+    return moment
+
+
+def _every(hands: Iterator[datetime], zone: ZoneInfo) -> Iterator[datetime]:
+    """All moments at which the clock shows these times: none in a jump, two in a repeated hour."""
+    held: list[datetime] = []  # those of a second time around wait for the end of the first
+    for shown in (hand.replace(tzinfo=None) for hand in hands):
+        first = _moment(shown, zone)
+        while held and held[0] <= first:
+            yield heappop(held)
+        for moment in {first, _moment(shown, zone, fold=1)}:
+            if _hands(moment, zone) == shown:
+                heappush(held, moment)
+    yield from sorted(held)
+
+
+def _moment(shown: datetime, zone: ZoneInfo, *, fold: int = 0) -> datetime:
+    return shown.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+
+
+def _hands(moment: datetime, zone: ZoneInfo) -> datetime:
+    """What the clock on the wall shows."""
+    return moment.astimezone(zone).replace(tzinfo=None, fold=0)
