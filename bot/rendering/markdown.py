@@ -53,7 +53,8 @@ def to_html(markdown: str, *, anchor: str = "", direction: str = "ltr") -> Marku
     _mark_direction(tokens, direction)
     parser = _parser()
     html = parser.renderer.render(_with_readable_tables(tokens), parser.options, {"docId": anchor or "n"})
-    return Markup(_sanitised(html))  # noqa: S704 -- it has just been sanitised
+    html = html.replace('<hr class="footnotes-sep" />\n<section class="footnotes">', '<div class="notes">')
+    return sanitised(html.replace("</section>", "</div>"))
 
 
 def plain(markdown: str) -> str:
@@ -84,6 +85,21 @@ def clean(text: str) -> str:
 def is_safe(url: str) -> bool:
     """Whether a link may stand in a mail."""
     return bool(_SAFE_LINK.match(url))
+
+
+def sanitised(html: str) -> Markup:
+    """Markup with nothing but the tags, attributes and links that a mail may hold."""
+    cleaned = nh3.clean(
+        html,
+        tags=set(_TAGS),
+        attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
+        allowed_classes={tag: set(names) for tag, names in _CLASSES.items()},
+        attribute_filter=_kept,
+        url_schemes={"http", "https", "mailto"},
+        link_rel=None,
+        strip_comments=True,
+    )
+    return Markup(cleaned)  # noqa: S704 -- this is the place that makes it safe
 
 
 def _mended(match: re.Match[str]) -> str:
@@ -255,24 +271,6 @@ def _words(token: Token) -> str:
         return token.content.strip()
     breaks = {"hardbreak": "\n", "softbreak": " "}
     return "".join(breaks.get(t.type, t.content if t.type in _WORDS else "") for t in token.children)
-
-
-# --------------------------------------------------------------------------- rendering
-
-
-def _sanitised(html: str) -> str:
-    html = html.replace('<hr class="footnotes-sep" />\n<section class="footnotes">', '<div class="notes">')
-    html = html.replace("</section>", "</div>")
-    return nh3.clean(
-        html,
-        tags=set(_TAGS),
-        attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
-        allowed_classes={tag: set(names) for tag, names in _CLASSES.items()},
-        attribute_filter=_kept,
-        url_schemes={"http", "https", "mailto"},
-        link_rel=None,
-        strip_comments=True,
-    )
 
 
 def _kept(_tag: str, name: str, value: str) -> str | None:

@@ -299,4 +299,4 @@ def _suits(value: str, kind: str) -> bool:
 
 def _measures(part: str, units: list[str]) -> bool:
     number = re.fullmatch(r"-?[0-9.]+(.*)", part)
-    return part in ("0", *units) if number is None or not number[1] else number[1] in units
+    return part in units if number is None else part == "0" or number[1] in units

@@ -24,8 +24,9 @@ _OPENING = frozenset("（［｛〔〈《「『【“‘([{¥￥")
 _CLOSING = frozenset(
     "、。，．：；？！）］｝〕〉》」』】”’ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ…‥)]},.:;?!"
 )
-_TSHEG = "\u0f0b"  # Tibetan writes it after each syllable; a line may break there
-_ZERO_WIDTH_SPACE = "\u200b"
+# A line may break after these: Tibetan writes one after each syllable, Ethiopic one after each word, and the
+# zero-width space is there for it.
+_BREAKS = frozenset("\u0f0b\u1361\u200b")
 
 
 def to_text(markdown: str, *, width: int = WIDTH) -> str:
@@ -81,7 +82,7 @@ def _parts(word: str) -> list[str]:
 
 
 def _may_break(before: str, after: str) -> bool:
-    if before in (_TSHEG, _ZERO_WIDTH_SPACE):
+    if before in _BREAKS:
         return True
     if before in _OPENING or after in _CLOSING:
         return False

@@ -1,0 +1,286 @@
+"""An issue as one mail: HTML by MJML, a text part, its pictures and its mailing-list fields.
+
+Nothing personal but the unsubscribe address, nothing remote, and nothing that depends on the clock: two
+renderings of the same issue are the same to the byte. Subject and preheader name no topic: others may see the
+reader's inbox.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from markupsafe import Markup
+
+from bot.errors import TemplateError, UserError
+from bot.model import Issue, Item, ListFields, Media, Message, Newsletter, Publication, placeholder
+from bot.rendering.languages import Direction, counted, direction, fill, long_date
+from bot.rendering.markdown import clean, is_safe, text_direction, to_html
+from bot.rendering.mjml import compile_mjml, lint, without_jinja
+from bot.rendering.pictures import Picture, read_picture
+from bot.rendering.templates import Templates
+from bot.rendering.text import to_text, wrap
+
+HTML_BYTES = 95_000  # Gmail shows 102 kB and cuts the rest, with the unsubscribe link in it
+MJML, TEXT = "email/issue.mjml", "email/issue.txt"
+FEW_BOOKS = 3  # of "More literature", in an issue that is too large even without bodies
+COLUMN = 560  # pixels: the widest a picture is shown
+
+# After the preheader an inbox would go on with the first headline; invisible spaces push it out of sight.
+_PREVIEW_END = "\u2007\u034f" * 110
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Book:
+    title: str
+    author: str
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Image:
+    src: str
+    alt: str
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Story:
+    """An item as the templates see it. Labels are in the item's language where the house has its words."""
+
+    id: str
+    anchor: str
+    title: str
+    url: str
+    source: str
+    dateline: tuple[str, ...]
+    lang: str
+    dir: Direction
+    note: str
+    summary: str
+    body: Markup
+    text: str
+    image: _Image | None
+    also: tuple[tuple[str, str], ...]
+    books: tuple[_Book, ...]
+    more_books: str = ""
+    read_at: str
+    words: Mapping[str, str] = field(hash=False)
+
+
+def render_issue(
+    issue: Issue, newsletter: Newsletter, publication: Publication, templates: Templates
+) -> Message:
+    """The issue as a mail for everyone; ``personalised`` then fills in the unsubscribe address.
+
+    Raises TemplateError, QueueError for a picture that cannot be used, and UserError when even the shortest
+    form is too large.
+    """
+    words = templates.strings(newsletter.lang)
+    pictures = {
+        item.id: read_picture(path, item=item.path) for item in issue.items if (path := item.image_path)
+    }
+    stories = tuple(
+        _story(number, item, pictures.get(item.id), newsletter, templates)
+        for number, item in enumerate(issue.items, 1)
+    )
+    page = _page(issue, newsletter, publication, words)
+    html, stories, shortened = _fitting(page, stories, templates)
+    return Message(
+        kind="issue",
+        lang=newsletter.lang,
+        subject=str(page["subject"]),
+        html=html,
+        text=_text(page, stories, templates),
+        media=_media(issue.items, pictures, newsletter.list_id),
+        mailing=_mailing(page, newsletter, publication),
+        date=issue.slot,
+        shortened=shortened,
+    )
+
+
+# --------------------------------------------------------------------------- what the templates see
+
+
+def _page(
+    issue: Issue, newsletter: Newsletter, publication: Publication, words: Mapping[str, str]
+) -> dict[str, object]:
+    """Everything around the stories."""
+    day = long_date(issue.slot.astimezone(publication.zone).date(), newsletter.lang)
+    title = one_line(newsletter.title)
+    said = {
+        "title": title,
+        "items": counted(words, "items", len(issue.items)),
+        "number": issue.number,
+        "date": day,
+    }
+    return {
+        "lang": newsletter.lang,
+        "dir": direction(newsletter.lang),
+        "words": words,
+        "title": title,
+        "tagline": one_line(newsletter.tagline or publication.tagline),
+        "publisher": "" if publication.title == newsletter.title else one_line(publication.title),
+        "date": day,
+        "number": fill(words["number"], number=issue.number),
+        "subject": fill(words["subject"], **said),
+        "preheader": fill(words["preheader"], **said),
+        "preview_end": _PREVIEW_END,
+        "reason": one_line(publication.reason) or words["reason"],
+        "address": ", ".join(
+            one_line(line) for line in publication.postal_address.splitlines() if line.strip()
+        ),
+        "archive_url": f"{publication.site_url}/issues/{newsletter.name}/{issue.number}",
+        "unsubscribe_url": f"{publication.site_url}/u/{newsletter.name}/{placeholder('unsubscribe_token')}",
+    }
+
+
+def _story(
+    number: int, item: Item, picture: Picture | None, newsletter: Newsletter, templates: Templates
+) -> _Story:
+    words, way = _labels(item.lang, newsletter.lang, templates), direction(item.lang)
+    source, anchor = one_line(item.source), f"s{number}"
+    return _Story(
+        id=item.id,
+        anchor=anchor,
+        title=one_line(item.title),
+        url=item.url,
+        source=source,
+        dateline=_dateline(source, item.published, item),
+        lang=item.lang,
+        dir=way,
+        note=one_line(item.content_warning),
+        summary=one_line(item.summary),
+        body=to_html(item.body, anchor=anchor, direction=way),
+        text=to_text(item.body),
+        image=_image(picture, item, newsletter.list_id) if picture else None,
+        also=tuple((one_line(credit.source), _link(credit.url)) for credit in item.also_reported_by),
+        books=tuple(
+            _Book(title=one_line(book.title), author=one_line(book.author), url=_link(book.url))
+            for book in item.further_reading
+        ),
+        read_at=fill(words["read_at"], source=_isolated(source, words["dir"])),
+        words=words,
+    )
+
+
+def _labels(lang: str, fallback: str, templates: Templates) -> Mapping[str, str]:
+    """Our own words in the item's language, or else in the newsletter's."""
+    own = templates.strings(lang)
+    known = direction(lang) == own["dir"] and (own["lang"] != "en" or lang.casefold().startswith("en"))
+    return own if known else templates.strings(fallback)
+
+
+def _dateline(source: str, published: date, item: Item) -> tuple[str, ...]:
+    region = one_line(item.region).replace("/", " / ")
+    return tuple(part for part in (source, long_date(published, item.lang), region) if part)
+
+
+def _image(picture: Picture, item: Item, domain: str) -> _Image:
+    width = min(picture.width or COLUMN, COLUMN)
+    return _Image(src=f"cid:{picture.cid(domain)}", alt=one_line(item.alt), width=width)
+
+
+def _link(url: str) -> str:
+    return url if is_safe(url) else ""
+
+
+def one_line(text: str) -> str:
+    """Words without line breaks and doubled spaces; no-break spaces stay."""
+    return re.sub(r"[ \t\n]+", " ", clean(text)).strip()
+
+
+def _isolated(text: str, way: str) -> str:
+    """The name between isolates where it runs against its sentence, so that neither turns the other round."""
+    return f"\u2068{text}\u2069" if text_direction(text) not in ("", way) else text
+
+
+# --------------------------------------------------------------------------- final words
+
+
+def _fitting(
+    page: Mapping[str, object], stories: tuple[_Story, ...], templates: Templates
+) -> tuple[str, tuple[_Story, ...], tuple[str, ...]]:
+    """The HTML within its size. What does not fit is left to its source, longest body first; never cut."""
+    shortened: list[str] = []
+    html = _html(page, stories, templates)
+    while _size(html) > HTML_BYTES:
+        stories, said = _shorter(stories)
+        if not said:
+            raise UserError(
+                f"{page['subject']}: the mail is {_size(html)} bytes even without any body; "
+                f"{HTML_BYTES} fit; lower max_items"
+            )
+        shortened.append(said)
+        html = _html(page, stories, templates)
+    return html, stories, tuple(shortened)
+
+
+def _shorter(stories: tuple[_Story, ...]) -> tuple[tuple[_Story, ...], str]:
+    """One step shorter, and what it was, for people; "" when nothing is left to shorten."""
+    longest = max(stories, key=lambda story: _size(story.body), default=None)
+    if longest and longest.body:
+        bare = replace(longest, body=Markup(""), text="", read_at=_continue_at(longest))
+        return tuple(bare if s is longest else s for s in stories), f"{longest.id}: summary and link only"
+    if any(len(story.books) > FEW_BOOKS for story in stories):
+        return tuple(map(_with_few_books, stories)), f"further reading: {FEW_BOOKS} titles for each item"
+    return stories, ""
+
+
+def _continue_at(story: _Story) -> str:
+    return fill(story.words["continue_at"], source=_isolated(story.source, story.words["dir"]))
+
+
+def _with_few_books(story: _Story) -> _Story:
+    left = len(story.books) - FEW_BOOKS
+    if left <= 0:
+        return story
+    return replace(story, books=story.books[:FEW_BOOKS], more_books=counted(story.words, "more_books", left))
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _html(page: Mapping[str, object], stories: Sequence[_Story], templates: Templates) -> str:
+    source = templates.render(MJML, **page, stories=stories)
+    path = templates.path(MJML)
+    assert path is not None  # noqa: S101 -- it has just been rendered
+    try:
+        return compile_mjml(source, path=path)
+    except TemplateError as error:
+        # This line is one of the filled-in document; where the template alone shows the fault, name its line.
+        for finding in lint(without_jinja(path.read_text(encoding="utf-8")), path):
+            raise TemplateError(path, line=finding.line, problem=finding.message) from error
+        raise TemplateError(path, problem=f"{error.problem} (line {error.line} when filled in)") from error
+
+
+def _text(page: Mapping[str, object], stories: Sequence[_Story], templates: Templates) -> str:
+    text = templates.render(TEXT, **page, stories=stories, wrap=wrap)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _media(items: Sequence[Item], pictures: Mapping[str, Picture], domain: str) -> tuple[Media, ...]:
+    """Each picture once, also when two items show the same."""
+    found = {
+        picture.digest: Media(
+            path=picture.path, mime_type=picture.mime_type, alt=one_line(item.alt), cid=picture.cid(domain)
+        )
+        for item in reversed(items)
+        if (picture := pictures.get(item.id))
+    }
+    return tuple(reversed(found.values()))
+
+
+def _mailing(page: Mapping[str, object], newsletter: Newsletter, publication: Publication) -> ListFields:
+    return ListFields(
+        sender=newsletter.sender,
+        reply_to=newsletter.reply_to,
+        list_id=newsletter.list_id,
+        list_name=str(page["title"]),
+        archive_url=str(page["archive_url"]),
+        help_url=f"{publication.site_url}/",
+        unsubscribe_url=str(page["unsubscribe_url"]),
+    )
