@@ -35,14 +35,12 @@ class Wire:
             request=request,
             get_updates_request=request,  # never used; a second client would cost a second TLS context
         )
-        self._lock, self._is_open = asyncio.Lock(), False
+        self._lock = asyncio.Lock()
 
     async def open(self) -> User:
-        """Say hello once; raises TemporaryFailure or PermanentFailure, since nothing is sent yet."""
+        """Say hello, once however many ask; nothing is sent yet, so no outcome is unknown."""
         async with self._lock:
-            if not self._is_open:
-                await _asked(self._bot.initialize())
-                self._is_open = True
+            await _asked(self._bot.initialize())
         return self._bot.bot
 
     async def chat(self, chat: str) -> ChatFullInfo:
@@ -72,7 +70,6 @@ class Wire:
     async def close(self) -> None:
         """Give the connections back."""
         async with self._lock:
-            self._is_open = False
             await self._bot.shutdown()
 
 
