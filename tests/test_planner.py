@@ -721,6 +721,6 @@ class ManyMoreWeeks(ManyWeeks):
 
 
 ManyWeeks.TestCase.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
-ManyMoreWeeks.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+ManyMoreWeeks.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestManyWeeks = ManyWeeks.TestCase
 TestManyMoreWeeks = pytest.mark.slow(ManyMoreWeeks.TestCase)

@@ -154,6 +154,15 @@ def test_a_second_look_within_the_repeated_hour_finds_nothing():
     assert found == datetime(2026, 11, 1, 1, 30, tzinfo=LONDON)
 
 
+def test_an_interval_looks_forward_to_the_hour_that_comes_again():
+    """At the first 01:45 the next half hour is 01:00, on the clock that was set back."""
+    first = datetime(2026, 10, 25, 1, 45, tzinfo=LONDON)
+
+    found = next_slot(parse_slots(["*/30 1 * * *"]), LONDON, first)
+
+    assert found.isoformat() == "2026-10-25T01:00:00+00:00"
+
+
 def test_an_interval_goes_on_after_a_jump_at_midnight_or_of_half_an_hour():
     """Cairo's Friday began at 01:00; Lord Howe's clock went back by half an hour at two."""
     cairo = moments("*/30 * * * 5", "Africa/Cairo", "2026-04-23T12:00", "2026-04-24T02:00")
