@@ -1,0 +1,51 @@
+"""What ``bot doctor`` says about a Mastodon account."""
+
+from __future__ import annotations
+
+from bot.channels.base import Limits
+from bot.channels.mastodon.server import Server
+from bot.errors import DeliveryError, PermanentFailure
+from bot.model import Finding, Level
+
+NEEDED = ("write:statuses", "write:media", "read:statuses", "read:accounts")
+
+
+def no_token(name: str) -> Finding:
+    message = f"{name}: no access_token is set; create one under Preferences > Development and put it in .env"
+    return Finding(level=Level.BLOCK, rule="mastodon.token.missing", message=message)
+
+
+def refused(name: str, error: DeliveryError) -> Finding:
+    """A refusal blocks; a server that does not answer today may answer tomorrow."""
+    if isinstance(error, PermanentFailure):
+        return Finding(level=Level.BLOCK, rule="mastodon.token.refused", message=f"{name}: {error.problem}")
+    return Finding(level=Level.WARN, rule="mastodon.server.silent", message=f"{name}: {error.problem}")
+
+
+def works(name: str, account: str) -> Finding:
+    return Finding(level=Level.INFO, rule="mastodon.token.works", message=f"{name}: posts as @{account}")
+
+
+def scopes(name: str, granted: object) -> list[Finding]:
+    """Scopes that are missing, where the server tells which the application has."""
+    if not isinstance(granted, list):
+        return []
+    has = {str(scope) for scope in granted}
+    missing = [scope for scope in NEEDED if not {scope, scope.split(":")[0]} & has]
+    if not missing:
+        return []
+    message = f"{name}: the token lacks {', '.join(missing)}; create one with these scopes"
+    level = Level.BLOCK if any(scope.startswith("write") for scope in missing) else Level.WARN
+    return [Finding(level=level, rule="mastodon.scopes.missing", message=message)]
+
+
+def assumptions(limits: Limits, server: Server) -> list[Finding]:
+    """What the server did not tell, and what follows where it forgets keys."""
+    found = []
+    if limits.assumed:
+        message = f"the server does not tell {', '.join(limits.assumed)}; Mastodon's defaults are used"
+        found.append(Finding(level=Level.WARN, rule="mastodon.limits.assumed", message=message))
+    if not server.knows_keys:
+        message = f"{server.family}: no idempotency keys; a lost answer is settled by reading own posts"
+        found.append(Finding(level=Level.INFO, rule="mastodon.keys.unknown", message=message))
+    return found
