@@ -381,7 +381,9 @@ def explained(
     error: ValidationError, workspace: Path, *, prefix: Sequence[str] = (), model: type[BaseModel] = Settings
 ) -> ConfigError:
     """The first problem of a validation in words: where it was written, which key, what would be right."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    problems = error.errors(include_url=False, include_input=False)
+    # A misspelt key is also a missing one: the spelling is what helps.
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     inner = [str(part) for part in first["loc"]]
     loc = [*prefix, *inner]
     if first["type"] == "extra_forbidden":
