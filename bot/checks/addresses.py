@@ -26,8 +26,8 @@ def _is_tracker(field: str) -> bool:
 def same_page(url: str) -> str:
     """A form that two addresses share when they lead to the same page.
 
-    Scheme, "www.", upper case in the host, a default port, double and trailing slashes, the fragment, tracking
-    parameters and the order of the others make no difference. Not to be visited: only to be compared.
+    Scheme, "www.", upper case in the host, a default port, double and trailing slashes, the fragment,
+    tracking parameters and the order of the others make no difference. Only to be compared, not visited.
     """
     parts = urlsplit(untracked(url))
     host = unicodedata.normalize("NFC", parts.hostname or "").rstrip(".").removeprefix("www.")

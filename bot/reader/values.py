@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 MAX_URL = 2048
 MAX_ENTRIES = 200
-MAX_PRIORITY = 999_999
+MAX_PATH = 240
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _ISO_MOMENT = re.compile(
@@ -141,7 +141,8 @@ def picture(node: Node, key: str) -> str:
     if not text:
         return ""
     path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or re.search(r"[\\:]", text) or not path.name:
+    outside = path.is_absolute() or ".." in path.parts or re.search(r"[\\:]", text)
+    if outside or not path.name or len(text.encode()) > MAX_PATH:
         advice = "put the picture into queue/images/ and write images/name.png"
         raise Flaw(node.line, f"{key} must be a path inside the queue folder", advice)
     return str(path)
