@@ -46,8 +46,8 @@ class Clock:
 
 
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = open_store("sqlite://")
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_store(f"sqlite:///{tmp_path / 'ledger.db'}")
     yield engine
     engine.dispose()
 

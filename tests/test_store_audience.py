@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from bot.errors import AudienceError
 from bot.model import Recipient
 from bot.store.audience import AudienceStore, ImportReport, Signup, address_key
-from bot.store.engine import open_store
+from bot.store.engine import open_store, writing
+from bot.store.schema import suppression
 from tests.support.ledgers import NOW
 
 
@@ -105,6 +106,20 @@ def test_a_reader_is_resolved_only_while_subscribed(audience: AudienceStore) -> 
     assert found == Recipient(id=ann.id, address="ann@example.org", name="Ann", lang="en")
     assert elsewhere is None
     assert audience.by_id(ann.id, "weekly") is None
+
+
+def test_suppression_wins_over_a_subscription(audience: AudienceStore, engine: Engine) -> None:
+    """Whoever is both subscribed and suppressed gets nothing, on every way to them."""
+    join(audience, "Ann@example.org")
+    ann = audience.find("ann@example.org")
+    assert ann is not None
+    with writing(engine) as connection:
+        row = {"address_key": address_key("ann@example.org"), "reason": "bounced", "since": NOW}
+        connection.execute(insert(suppression), row)
+
+    assert list(audience.subscribers("weekly")) == []
+    assert audience.by_id(ann.id, "weekly") is None
+    assert audience.count("weekly") == 0
 
 
 def test_a_long_list_is_read_in_pages_each_reader_once(audience: AudienceStore) -> None:
