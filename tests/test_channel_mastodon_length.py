@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.channels.mastodon.length import graphemes, links, rune_length, status_length, top_level_domains
@@ -108,12 +108,14 @@ def test_the_endings_are_plain_lower_case_names() -> None:
     assert all(name == name.lower() and "." not in name for name in top_level_domains())
 
 
+@settings(deadline=None)  # the first count compiles the patterns
 @given(st.text(alphabet=st.characters(exclude_characters="@.", exclude_categories=("Cs",))))
 def test_plain_words_count_as_graphemes(text: str) -> None:
     """Without a dot or an at sign there is nothing to shorten."""
     assert status_length(text) == graphemes(text)
 
 
+@settings(deadline=None)  # the first count compiles the patterns
 @given(st.lists(st.sampled_from(["@", "a", ".", "/", "(", ")", "http://", "com", "-", "_", "?", " ", "ไ"])))
 def test_any_heap_of_link_pieces_is_counted(pieces: list[str]) -> None:
     """No text makes the count negative, wrong in kind or endless."""

@@ -16,7 +16,7 @@ import json
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email import policy
@@ -121,9 +121,9 @@ class MastodonServer:
         self.visibility: str | None = None  # what every status is made, whatever was asked
         self.forget_text = False  # answer 200 and publish nothing but an empty status
         self.source_works = True
-        self.clock = lambda: datetime.now(UTC)
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.headers: dict[str, str] = {}  # added to every answer
-        self.says_close = True  # whether it announces that it closes the connection
+        self.one_request_each = False  # keep connections open, and drop the second request on each
         self.released = threading.Event()
         self._faults: dict[str, list[Fault]] = defaultdict(list)
         self._lock, self._last_id = threading.RLock(), 110_000_000_000_000_000
@@ -428,7 +428,14 @@ class _Handler(BaseHTTPRequestHandler):
         server: MastodonServer = self.server.mastodon  # type: ignore[attr-defined]
         return server
 
+    served = False
+
     def handle_all(self) -> None:
+        if self.mastodon.one_request_each:
+            self.close_connection = self.served
+            if self.served:
+                return
+        self.served = True
         target = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         form, file = _parse(self.headers.get("Content-Type") or "", body)
@@ -450,7 +457,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", f"{answer.content_type}; charset=utf-8")
         self.send_header("Content-Length", str(len(answer.body)))
-        if self.close_connection and self.mastodon.says_close:
+        if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)

@@ -37,8 +37,10 @@ def _statuses(api: Mastodon, account: str, since: datetime) -> Iterator[Mapping[
             if _made(status) < since - LOOK_BACK:
                 return
             yield status
-        if not page or str(page[-1]["id"]) == before:
+        if not page:
             return
+        if str(page[-1]["id"]) == before:
+            break  # it gives the same page again and again: what is older stays unseen
         before = str(page[-1]["id"])
     if _made(page[-1]) > since - CLOCK_SKEW:
         raise UnknownOutcome(f"more than {PAGE * PAGES} statuses since then; look at the account")
