@@ -30,7 +30,7 @@ def read_queue(folder: Path, *, cache: Path | None = None, cache_readonly: bool 
     kept = Cache(cache, folder, readonly=cache_readonly) if cache else None
     outcomes = kept.outcomes(stamps) if kept else {}
     fresh = {name: _read(folder / name) for name in stamps if name not in outcomes}
-    if kept and (fresh or len(outcomes) != len(stamps)):
+    if kept and (fresh or kept.has_gone_files):
         kept.remember({name: (stamps[name], outcome) for name, outcome in fresh.items()}, set(stamps))
     return _queue({**outcomes, **fresh})
 
