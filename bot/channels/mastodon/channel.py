@@ -91,7 +91,8 @@ class MastodonChannel:
             await self.refresh()
         since = delivery.claimed_at or delivery.due
         age = self._clock() - since
-        is_safe_again = self._server.knows_keys and age < KEY_WINDOW
+        # A later attempt may be put off for longer than the server remembers the key.
+        is_safe_again = self._server.knows_keys and age < KEY_WINDOW and delivery.attempts <= 1
         try:
             found = await self._client.call(lambda: search.own_status(self._client.api, message, since))
         except Failed as failed:
