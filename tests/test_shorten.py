@@ -1,7 +1,7 @@
 """Where a text may end early."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.rendering.shorten import ELLIPSIS, at_sentences, at_words, graphemes, sentence_ends
@@ -113,6 +113,7 @@ def test_a_link_is_never_cut_nor_touched_by_the_ellipsis():
     ]
 
 
+@settings(deadline=None)
 @given(texts, st.sampled_from(["en", "th", "de", "ar", "zh-Hant", "el"]))
 def test_every_cut_keeps_whole_graphemes_and_gets_shorter(text, lang):
     """For any text: a prefix of its graphemes, each shorter than the one before."""
@@ -126,6 +127,7 @@ def test_every_cut_keeps_whole_graphemes_and_gets_shorter(text, lang):
         assert cuts == sorted(set(cuts), key=len, reverse=True)
 
 
+@settings(deadline=None)
 @given(texts, st.integers(1, 20))
 def test_no_cut_is_shorter_than_asked(text, least):
     """``least`` counts graphemes, up to the last whole word before."""

@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from mimetypes import guess_type
 from urllib.parse import urlsplit
 
 import regex
@@ -20,6 +19,7 @@ from bot.errors import QueueError, TemplateError
 from bot.model import Item, Media, Message
 from bot.rendering.bidi import directed, isolated, line
 from bot.rendering.languages import direction, fill, long_date
+from bot.rendering.pictures import read_picture
 from bot.rendering.shorten import at_sentences, at_words, graphemes
 from bot.rendering.templates import Templates
 
@@ -62,7 +62,8 @@ def render_post(
     ``length``: the channel's counter. With a picture the limit is ``caption``, if the channel has one. A
     channel without ``alt_text`` gets the picture's description in the text. A content note that the template
     does not show goes out in its own field and counts too. ``media``: whether the channel takes pictures; by
-    default when it has a limit for one. Raises QueueError when not even title and link fit.
+    default when it has a limit for one. Raises QueueError when not even title and link fit, or when
+    the picture cannot be read: a post never goes out without its picture.
     """
     media = bool(caption or alt_text) if media is None else media
     pictures = _pictures(item, alt_text) if media else ()
@@ -114,8 +115,8 @@ def _seen(words: Words, render: Callable[[Words], str]) -> Words:
 def _pictures(item: Item, alt_text: int) -> tuple[Media, ...]:
     if item.image_path is None:
         return ()
-    mime_type = guess_type(item.image_path.name)[0] or "application/octet-stream"
-    return (Media(path=item.image_path, mime_type=mime_type, alt=described(item, alt_text)),)
+    picture = read_picture(item.image_path, item=item.path)
+    return (Media(path=picture.path, mime_type=picture.mime_type, alt=described(item, alt_text)),)
 
 
 def described(item: Item, alt_text: int) -> str:
