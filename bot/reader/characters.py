@@ -12,16 +12,14 @@ import unicodedata
 
 from bot.reader.flaw import Flaw
 
-_PLANE_ENDS = "".join(f"{chr(p * 0x10000 + 0xFFFE)}{chr(p * 0x10000 + 0xFFFF)}" for p in range(17))
-_REFUSED = (
-    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 without TAB, LF, CR; DEL; C1 with NEL
-    "\u202a-\u202e"
-    "\ud800-\udfff"
-    "\ufdd0-\ufdef" + _PLANE_ENDS
+# Written as what is allowed, commonest first: the search tries the ranges in turn, at every character.
+_ALLOWED = "\t\n\r -~\xa0-\u2027\u202f-\ud7ff\ue000-\ufdcf\ufdf0-\ufefe\uff00-\ufffd" + "".join(
+    f"{chr(plane * 0x10000)}-{chr(plane * 0x10000 + 0xFFFD)}" for plane in range(1, 17)
 )
-_IN_BODY = re.compile(f"[{_REFUSED}]|\r(?!\n)")
 # YAML takes U+2028 and U+2029 for line ends, and a mail header would break at them.
-_IN_FRONT_MATTER = re.compile(f"[{_REFUSED}\u2028\u2029\ufeff]|\r(?!\n)")
+_IN_FRONT_MATTER = re.compile(f"[^{_ALLOWED}]")
+_IN_BODY = re.compile(f"[^{_ALLOWED}\u2028\u2029\ufeff]")
+_LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
 def check_front_matter(text: str, *, line: int) -> None:
@@ -36,7 +34,7 @@ def check_body(text: str, *, line: int) -> None:
 
 def check_value(key: str, text: str, *, line: int) -> None:
     """Refuse the same characters written as YAML escapes, such as "\\u202e"."""
-    if found := _IN_FRONT_MATTER.search(text):
+    if found := _search(_IN_FRONT_MATTER, text):
         raise Flaw(line, f"{key} holds {_name(found[0])}", _advice(found[0]))
 
 
@@ -45,8 +43,12 @@ def is_clean_name(name: str) -> bool:
     return not _IN_FRONT_MATTER.search(name) and not re.search(r"[\t\r\n]", name)
 
 
+def _search(refused: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return refused.search(text) or ("\r" in text and _LONE_RETURN.search(text)) or None
+
+
 def _check(refused: re.Pattern[str], text: str, line: int) -> None:
-    if found := refused.search(text):
+    if found := _search(refused, text):
         line += text.count("\n", 0, found.start())
         raise Flaw(line, f"holds {_name(found[0])}", _advice(found[0]))
 
