@@ -151,7 +151,7 @@ class _Talk(SMTP):
             await super().push("354 go on")
             await self._reader.readuntil(b"\r\n")
             await self.misbehave("BODY")
-            return
+            await asyncio.Event().wait()  # the rest of the body is not a row of commands
         await super().smtp_DATA(arg)
 
 
@@ -209,8 +209,8 @@ async def smtp_server(
             data_size_limit=size,
             tls_context=None if tls_from_the_start else tls,
             authenticator=log_in if users else None,
-            auth_required=bool(users),
-            auth_require_tls=bool(users) and not tls_from_the_start,
+            auth_required=bool(users) and not tls_from_the_start,
+            auth_require_tls=not tls_from_the_start,
             auth_exclude_mechanism=exclude_logins,
             timeout=30,
             loop=asyncio.get_running_loop(),
@@ -224,10 +224,19 @@ async def smtp_server(
         yield server
     finally:
         listener.close()
-        server.hang_up()
-        while server.talks:  # noqa: ASYNC110  their tasks end within a few turns of the loop
-            await asyncio.sleep(0)
+        await _end(server)
         await listener.wait_closed()
+
+
+async def _end(server: Server) -> None:
+    """Cut what is open and wait for the tasks; a failed handshake never tells aiosmtpd that it is over."""
+    talks = list(server.talks)
+    server.hang_up()
+    for talk in talks:
+        talk._handler_coroutine.cancel()
+        talk._timeout_handle.cancel()
+    await asyncio.gather(*(talk._handler_coroutine for talk in talks), return_exceptions=True)
+    await asyncio.sleep(0)
 
 
 def self_made_certificate(folder: Path, *, names: str = "DNS:localhost,IP:127.0.0.1") -> Path:

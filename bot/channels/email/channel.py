@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -16,7 +17,6 @@ from bot.errors import DeliveryError, UnknownOutcome
 from bot.model import Delivery, Finding, Level, Message, Receipt, Recipient
 
 TYPE = "email"
-_LOOPBACK = ("localhost", "127.", "::1")
 
 
 class Options(base.Options):
@@ -46,12 +46,16 @@ class Options(base.Options):
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> Options:
-        if self.security == "none" and not self.allow_plaintext and not self.host.startswith(_LOOPBACK):
+        if self.security == "none" and not self.allow_plaintext and not _is_this_machine(self.host):
             raise ValueError(
                 'security = "none" would send readers\' addresses in clear text; use "starttls" or "tls", '
                 "or set allow_plaintext = true for a network that is yours alone"
             )
         return self
+
+    def missing(self) -> tuple[str, ...]:
+        """A password is needed where a user logs in."""
+        return super().missing() if self.username else ()
 
 
 class EmailChannel:
@@ -119,7 +123,7 @@ class EmailChannel:
             message,
             to,
             key=key,
-            postal_address=self._context.extra.get("postal_address", ""),
+            postal_address=self._context.postal_address,
             unsubscribe_mailto=self._options.unsubscribe_mailto,
             envelope_sender=self._options.envelope_sender,
         )
@@ -157,6 +161,13 @@ class EmailChannel:
 def connect(options: Options, context: ChannelContext) -> EmailChannel:
     """The channel for one ``[channels.<name>]``; the first connection is made by the first email."""
     return EmailChannel(options, context)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _hello(site_url: str) -> str:
