@@ -73,6 +73,11 @@ def test_an_empty_text_has_no_sentence():
     assert list(at_words("")) == []
 
 
+def test_no_sentence_ends_inside_a_grapheme():
+    """A mark with a variation selector or an accent is one character."""
+    assert sentences("第一。\ufe00第二。第三", "zh") == ["第一。\ufe00第二。", "第三"]
+
+
 def test_a_text_is_shortened_sentence_by_sentence():
     """Longest first, without the whole text."""
     assert list(at_sentences("One. Two. Three.")) == ["One. Two.", "One."]
