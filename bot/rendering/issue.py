@@ -26,7 +26,7 @@ from bot.rendering.text import to_text, wrap
 HTML_BYTES = 95_000  # Gmail shows 102 kB and cuts the rest, with the unsubscribe link in it
 MJML, TEXT = "email/issue.mjml", "email/issue.txt"
 FEW_BOOKS = 3  # of "More literature", in an issue that is too large even without bodies
-COLUMN = 560  # pixels: the widest a picture is shown
+COLUMN = 568  # pixels: the widest a picture is shown
 
 # After the preheader an inbox would go on with the first headline; invisible spaces push it out of sight.
 _PREVIEW_END = "\u2007\u034f" * 110
@@ -146,7 +146,7 @@ def _story(
         id=item.id,
         anchor=anchor,
         title=one_line(item.title),
-        url=item.url,
+        url=clean(item.url),
         source=source,
         dateline=_dateline(source, item.published, item),
         lang=item.lang,
@@ -184,7 +184,7 @@ def _image(picture: Picture, item: Item, domain: str) -> _Image:
 
 
 def _link(url: str) -> str:
-    return url if is_safe(url) else ""
+    return clean(url) if is_safe(url) else ""
 
 
 def one_line(text: str) -> str:
@@ -206,27 +206,41 @@ def _fitting(
     """The HTML within its size. What does not fit is left to its source, longest body first; never cut."""
     shortened: list[str] = []
     html = _html(page, stories, templates)
-    while _size(html) > HTML_BYTES:
-        stories, said = _shorter(stories)
+    while (excess := _size(html) - HTML_BYTES) > 0:
+        stories, said = _shorter(stories, excess)
         if not said:
             raise UserError(
                 f"{page['subject']}: the mail is {_size(html)} bytes even without any body; "
                 f"{HTML_BYTES} fit; lower max_items"
             )
-        shortened.append(said)
+        shortened += said
         html = _html(page, stories, templates)
     return html, stories, tuple(shortened)
 
 
-def _shorter(stories: tuple[_Story, ...]) -> tuple[tuple[_Story, ...], str]:
-    """One step shorter, and what it was, for people; "" when nothing is left to shorten."""
-    longest = max(stories, key=lambda story: _size(story.body), default=None)
-    if longest and longest.body:
-        bare = replace(longest, body=Markup(""), text="", read_at=_continue_at(longest))
-        return tuple(bare if s is longest else s for s in stories), f"{longest.id}: summary and link only"
+def _shorter(stories: tuple[_Story, ...], excess: int) -> tuple[tuple[_Story, ...], list[str]]:
+    """A step shorter, and what it was, for people; nothing when nothing is left to shorten."""
+    if bare := _to_be_bared(stories, excess):
+        said = [f"{story.id}: summary and link only" for story in bare]
+        return tuple(_bared(story) if story in bare else story for story in stories), said
     if any(len(story.books) > FEW_BOOKS for story in stories):
-        return tuple(map(_with_few_books, stories)), f"further reading: {FEW_BOOKS} titles for each item"
-    return stories, ""
+        return tuple(map(_with_few_books, stories)), [f"further reading: {FEW_BOOKS} titles for each item"]
+    return stories, []
+
+
+def _to_be_bared(stories: tuple[_Story, ...], excess: int) -> list[_Story]:
+    """The longest bodies that surely must go: at least one, and never one more than needed."""
+    chosen: list[_Story] = []
+    for story in sorted((s for s in stories if s.body), key=lambda s: _size(s.body), reverse=True):
+        # In the mail a body may be longer than here, by its invisible characters: a quarter covers that.
+        if chosen and sum(_size(s.body) for s in chosen) * 5 // 4 >= excess:
+            break
+        chosen.append(story)
+    return chosen
+
+
+def _bared(story: _Story) -> _Story:
+    return replace(story, body=Markup(""), text="", read_at=_continue_at(story))
 
 
 def _continue_at(story: _Story) -> str:
