@@ -580,6 +580,12 @@ def test_options_are_strict() -> None:
         Options(host="mail.example.org\r\nRCPT TO:<x@example.com>")
 
 
+def test_a_password_is_missed_only_where_there_is_a_login() -> None:
+    """A mail server on this machine may ask for none."""
+    assert Options(host="localhost").missing() == ()
+    assert Options(host="localhost", username="bot").missing() == ("password",)
+
+
 def test_the_type_is_its_name_in_the_settings() -> None:
     """``type = "email"``; a length is a number of characters."""
     channel = connect(Options(host="localhost"), ChannelContext(name="mail"))
