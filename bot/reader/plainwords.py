@@ -61,7 +61,7 @@ _MEANINGS = (
         _QUOTE_IT,
     ),
     (
-        r"(block sequence entries|mapping keys) are not allowed",
+        r"(sequence entries|mapping keys) are not allowed",
         "a text that starts with '- ' or '? ' must be quoted",
         "or, if it is a list, begin it on the line below its key",
     ),
