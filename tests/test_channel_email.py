@@ -7,6 +7,7 @@ import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,6 +83,15 @@ async def test_an_email_arrives_as_it_was_composed() -> None:
         assert receipt.note == "250 2.0.0 Ok: queued as 4Bx7"
         assert request.suffix == ".eml"
         assert READER.address not in request.summary
+
+
+async def test_a_text_without_a_last_line_end_arrives() -> None:
+    """The final dot stands on a line of its own all the same."""
+    bare = replace(MESSAGE, html="", text=f"{URL} {ADDRESS}")
+    async with smtp_server() as server, channel_to(server) as channel:
+        await channel.send(bare, READER, key=KEY)
+
+        assert server.taken[0].content.endswith(f"{ADDRESS}\r\n".encode())
 
 
 async def test_bounces_go_where_the_settings_say() -> None:

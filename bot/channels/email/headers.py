@@ -68,7 +68,7 @@ def _room(name: str) -> int:
 def _filled(start: str, words: Sequence[str]) -> str:
     lines = [start]
     for word in words:
-        if len(lines[-1]) + 1 + len(word) > LINE and lines[-1] != start:
+        if len(lines[-1]) + 1 + len(word) > LINE:
             lines.append("")
         lines[-1] += f" {word}"
     return "\r\n".join(lines)

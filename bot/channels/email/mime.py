@@ -25,7 +25,7 @@ from bot.errors import Blame, PermanentFailure
 from bot.model import ListFields, Media, Message, Recipient
 
 LONGEST_LINE = 998  # RFC 5322
-_TAG = re.compile(r"<[^>]*>")
+_NO_LETTERS = re.compile(r"[\W_]+")
 _LANGUAGE = re.compile(r"[A-Za-z0-9]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _KEY = re.compile(r"[A-Za-z0-9]{16,}")
 _UNFINISHED = re.compile("[\x00\ufdd0\ufdd1\ud800-\udfff]")
@@ -116,18 +116,20 @@ def _check_legal_lines(message: Message, unsubscribe_url: str, postal_address: s
     bodies = {"text part": message.text}
     if message.html:
         bodies["HTML part"] = markup.unescape(message.html)
-    if not _letters(postal_address):
+    if not _NO_LETTERS.sub("", postal_address):
         raise PermanentFailure("a newsletter needs a postal address; set postal_address in [publication]")
     for name, body in bodies.items():
         if not unsubscribe_url or unsubscribe_url not in body:
             raise PermanentFailure(f"the {name} has no unsubscribe link; put it back into the template")
-        if _letters(postal_address) not in _letters(_TAG.sub(" ", body)):
+        if not _anyhow(postal_address).search(body.casefold()):
             raise PermanentFailure(f"the {name} has no postal address; put it back into the template")
 
 
-def _letters(text: str) -> str:
-    """Letters and digits only: an address is the same however its lines are broken."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+@lru_cache(maxsize=8)
+def _anyhow(postal_address: str) -> re.Pattern[str]:
+    """Finds the address in a casefolded body however its lines are broken and its tags set."""
+    letters = _NO_LETTERS.sub("", postal_address.casefold())
+    return re.compile(r"(?:<[^>]*>|[^\w<]|_)*".join(map(re.escape, letters)))
 
 
 # --------------------------------------------------------------------------- the head
@@ -230,10 +232,11 @@ def _multipart(kind: str, boundary: str, *parts: _Part) -> _Part:
 
 def _text_part(kind: str, text: str) -> _Part:
     """Quoted-printable or base64, whichever is shorter."""
-    lines = re.sub(r"\r\n?", "\n", text).encode()
-    readable = b2a_qp(lines, istext=True).replace(b"\n", b"\r\n")
-    compact = _base64(lines.replace(b"\n", b"\r\n"))
-    encoding, body = ("quoted-printable", readable) if len(readable) <= len(compact) else ("base64", compact)
+    lines = re.sub(r"\r\n?", "\n", text)
+    body, encoding = b2a_qp(lines.encode(), istext=True).replace(b"\n", b"\r\n"), "quoted-printable"
+    canonical = lines.replace("\n", "\r\n").encode()
+    if len(body) > len(canonical) * 4 // 3 * 78 // 76:
+        body, encoding = _base64(canonical), "base64"
     return _Part(
         head=(f"Content-Type: text/{kind}; charset=utf-8", f"Content-Transfer-Encoding: {encoding}"),
         body=body,
