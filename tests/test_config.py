@@ -194,7 +194,7 @@ def test_the_example_lists_every_setting_of_the_environment() -> None:
     for name, table in shipped.channels.items():
         kind = channel_type(table.type)
         assert kind is not None
-        expected |= {f"BOT_CHANNELS__{name}__{secret}".upper() for secret in kind.all_secrets}
+        expected |= {f"BOT_CHANNELS__{name}__{secret}".upper() for secret in kind.options.secrets()}
 
     assert set(listed) == expected
     assert Settings.model_fields["mode"].default == "rehearsal"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.app.workspace import Workspace
-from bot.channels.registry import channel_type
+from bot.app.workspace import Workspace, secret_name
 from bot.model import Finding, Level
 
 
@@ -51,12 +50,11 @@ def _missing_secrets(workspace: Workspace) -> list[Finding]:
     findings = []
     if len(workspace.settings.secret_key.get_secret_value()) < 32:
         findings.append(_missing("BOT_SECRET_KEY", "unsubscribe links cannot be signed for real readers"))
-    for name, table in workspace.settings.channels.items():
-        kind = channel_type(table.type)
-        for secret in kind.secrets if kind else ():
-            if not table.options.get(secret):
-                variable = f"BOT_CHANNELS__{name}__{secret}".upper()
-                findings.append(_missing(variable, f"channel {name} cannot send"))
+    for name in workspace.settings.channels:
+        findings += [
+            _missing(secret_name(name, secret), f"channel {name} cannot send")
+            for secret in workspace.options(name).missing()
+        ]
     return findings
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bot.app.publish import history
+from bot.app.publish import blocking, history
 from bot.app.workspace import Workspace
+from bot.model import Status
 from bot.planner import Outlook, forecast
 
 
 def outlook(workspace: Workspace, now: datetime, *, days: int) -> Outlook:
     """What goes out in the next days if nobody changes anything, and why the rest waits."""
     settings = workspace.settings
+    items = workspace.read_queue().items
+    blocked = frozenset(item.id for item in items if item.status is Status.APPROVED and blocking(item, now))
     return forecast(
-        workspace.read_queue().items,
+        items,
         settings.mailings,
         settings.postings,
         history(workspace),
         now,
         zone=settings.publication.timezone,
         days=days,
+        blocked=blocked,
     )

@@ -115,7 +115,7 @@ def _planned(workspace: Workspace, queue: Queue, now: datetime) -> tuple[Plan, l
             zone=settings.publication.timezone,
             blocked=frozenset(blocked),
         )
-        found = {item.id: why for item in _items(plan) if (why := _block(item, now))}
+        found = {item.id: why for item in _items(plan) if (why := blocking(item, now))}
         if not found:
             return plan, [str(error) for error in queue.errors] + list(blocked.values())
         blocked |= found
@@ -127,7 +127,8 @@ def _items(plan: Plan) -> Iterator[Item]:
     yield from (post.item for post in plan.posts)
 
 
-def _block(item: Item, now: datetime) -> str:
+def blocking(item: Item, now: datetime) -> str:
+    """Why a check stops the item; empty when none does."""
     findings = check_item(item, today=now.date())
     return next((str(finding) for finding in findings if finding.level is Level.BLOCK), "")
 

@@ -136,29 +136,42 @@ class Workspace:
     # ------------------------------------------------------------------ building a channel
 
     def _channel(self, name: str, table: ChannelTable) -> Channel:
+        kind = self._kind(name, table)
+        context = ChannelContext(
+            name=name,
+            user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
+            site_url=self.settings.publication.site_url,
+            postal_address=self.settings.publication.postal_address,
+        )
+        options = self.options(name)
+        if self.mode == "rehearsal":
+            return Outbox(kind.connect(options, context), self.outbox_folder)
+        for secret in options.missing():
+            raise ConfigError(
+                self.root / ".env",
+                secret_name(name, secret),
+                "is empty",
+                f"channel {name} cannot send without it",
+            )
+        return kind.connect(options, context)
+
+    def options(self, name: str) -> Options:
+        """A channel's own options, checked by its type. ConfigError says what is wrong."""
+        table = self.settings.channels[name]
+        try:
+            return self._kind(name, table).options.model_validate(table.options)
+        except ValidationError as error:
+            kind = self._kind(name, table)
+            raise explained(error, self.root, prefix=("channels", name), model=kind.options) from error
+
+    def _kind(self, name: str, table: ChannelTable) -> ChannelType:
         kind = channel_type(table.type)
         if kind is None:
             known = ", ".join(channel_names())
             raise ConfigError(
                 self.root / FILE, f"channels.{name}.type", f"there is no {table.type!r}", f"types: {known}"
             )
-        context = ChannelContext(
-            name=name,
-            user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
-            site_url=self.settings.publication.site_url,
-            extra={"postal_address": self.settings.publication.postal_address},
-        )
-        channel = kind.connect(self._options(name, table, kind), context)
-        return channel if self.mode == "live" else Outbox(channel, self.outbox_folder)
-
-    def _options(self, name: str, table: ChannelTable, kind: ChannelType) -> Options:
-        values = dict(table.options)
-        if self.mode == "rehearsal":  # a rehearsal needs no account
-            values = dict.fromkeys(kind.secrets, "rehearsal") | values
-        try:
-            return kind.options.model_validate(values)
-        except ValidationError as error:
-            raise explained(error, self.root, prefix=("channels", name), model=kind.options) from error
+        return kind
 
     # ------------------------------------------------------------------ checks at opening
 
@@ -173,3 +186,8 @@ class Workspace:
             parse_slots(texts)
         except ValueError as error:
             raise ConfigError(self.root / FILE, key, str(error)) from error
+
+
+def secret_name(channel: str, option: str) -> str:
+    """What a channel's secret is called in ``.env``."""
+    return f"BOT_CHANNELS__{channel}__{option}".upper()

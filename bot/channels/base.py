@@ -7,12 +7,12 @@ one template: the module names its ``TYPE``, its ``Options`` (what ``[channels.<
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
 
@@ -20,7 +20,16 @@ from bot.model import Delivery, Finding, Message, Receipt, Recipient
 class Options(BaseModel):
     """Base of every channel's options in bot.toml: strict, frozen, secrets as SecretStr."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def secrets(cls) -> tuple[str, ...]:
+        """The options that belong into ``.env``."""
+        return tuple(name for name, field in cls.model_fields.items() if field.annotation is SecretStr)
+
+    def missing(self) -> tuple[str, ...]:
+        """The secrets without which nothing can be sent; a rehearsal works without them."""
+        return tuple(name for name in self.secrets() if not getattr(self, name).get_secret_value())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +64,7 @@ class ChannelContext:
     name: str  # its key in bot.toml
     user_agent: str = "Broadside/0.1"
     site_url: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
+    postal_address: str = ""
 
 
 class Channel(Protocol):

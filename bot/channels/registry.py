@@ -7,10 +7,7 @@ import pkgutil
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import cast, get_args
-
-from pydantic import SecretStr
-from pydantic.fields import FieldInfo
+from typing import cast
 
 import bot.channels
 from bot.channels.base import Channel, ChannelContext, Options
@@ -26,23 +23,9 @@ class ChannelType:
     options: type[Options]
     module: ModuleType
 
-    @property
-    def all_secrets(self) -> tuple[str, ...]:
-        """The options that are secret and so belong into ``.env``."""
-        return tuple(name for name, field in self.options.model_fields.items() if _is_secret(field))
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Those without which nothing can be sent."""
-        return tuple(name for name in self.all_secrets if self.options.model_fields[name].is_required())
-
     def connect(self, options: Options, context: ChannelContext) -> Channel:
         """A channel for one table of bot.toml. No network yet."""
         return cast(Channel, self.module.connect(options, context))
-
-
-def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
 def channel_names() -> tuple[str, ...]:
