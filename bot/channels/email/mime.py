@@ -39,7 +39,9 @@ class Letter:
     id: str  # the Message-ID with its angle brackets
     sender: str
     recipient: str
-    content: bytes
+    content: bytes  # RFC 5322, lines end with CRLF
+    stuffed: bytes | None = None  # the same, ready for DATA; None: whoever sends it does the dots
+    tag: object = None  # the caller's own, handed through untouched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
