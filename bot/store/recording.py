@@ -44,7 +44,7 @@ class Recorder:
         fired = Firing(schedule=issue.newsletter, slot=issue.slot, outcome="issued", detail=issue.id)
         if not self.firing(fired):
             return 0
-        self._print(issue, now)
+        self._print(issue, channel, now)
         digests = {variant: self._words(message) for variant, message in messages.items()}
         fallback = digests.get("") or next(iter(digests.values()))
         return self._add(
@@ -65,9 +65,10 @@ class Recorder:
             [self._delivery("post", post.id, channel, recipient, self._words(message), post.slot)]
         )
 
-    def _print(self, issue: Issue, now: datetime) -> None:
+    def _print(self, issue: Issue, channel: str, now: datetime) -> None:
         of_issue = {"mode": self.mode, "newsletter": issue.newsletter, "subject": issue.id}
         row = {**of_issue, "number": issue.number, "slot": issue.slot, "recorded_at": now}
+        row |= {"channel": channel, "audience": "given", "state": "done", "note": "", "total": 0}
         self.connection.execute(insert(schema.issue), row)
         add_missing(self.connection, schema.printed, [{**of_issue, "item": item.id} for item in issue.items])
 

@@ -61,8 +61,17 @@ metadata = MetaData(
 )
 
 
+def moment(at: datetime) -> int:
+    """What ``Moment`` writes, for statements that go to the driver as they are."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
 def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False)
 
 
 def _moment(name: str, *, nullable: bool = False) -> Column[datetime]:
@@ -95,13 +104,19 @@ firing = Table(  # a slot that was dealt with; its key makes planning idempotent
 issue = Table(
     "issue",
     metadata,
+    Column("id", _Number, primary_key=True),
     _text("mode"),
     _text("newsletter"),
-    Column("number", Integer, nullable=False),
+    _count("number"),
     _moment("slot"),
     _text("subject"),  # Issue.id; what its deliveries are about
+    _text("channel"),
+    _text("audience"),  # "subscribers": checked again at each claim; "given": readers the caller knows
+    _text("state"),  # "open" | "paused" | "cancelled" | "done"
+    _text("note"),  # why it is paused or cancelled
+    _count("total"),  # letters; the audience is frozen when the issue is recorded
     _moment("recorded_at"),
-    PrimaryKeyConstraint("mode", "newsletter", "number"),
+    UniqueConstraint("mode", "newsletter", "number"),
     UniqueConstraint("mode", "subject"),
 )
 
@@ -173,6 +188,62 @@ delivery = Table(
     # What is due is read from this index in order; counts and recovery use its beginning.
     Index(None, "mode", "state", "channel", "due", "id"),
     Index(None, "mode", "subject"),
+)
+
+
+# --------------------------------------------------------------------------- one issue to many readers
+
+# Each reader's delivery of an issue is a letter. A chunk is a range of letters that one worker has at a
+# time; its fence tells the latest owner from those before. Letters have no second index: they are found by
+# range, and the counters of the chunks say where to look. So a change of state stays within its page.
+
+variant = Table(  # the words of an issue for one language
+    "variant",
+    metadata,
+    Column("issue", _Number, ForeignKey("issue.id"), nullable=False),
+    _count("number"),
+    _text("lang"),  # "" for everybody else
+    Column("message", Text, ForeignKey("words.digest"), nullable=False),
+    PrimaryKeyConstraint("issue", "number"),
+)
+
+chunk = Table(
+    "chunk",
+    metadata,
+    Column("issue", _Number, ForeignKey("issue.id"), nullable=False),
+    _count("number"),
+    _count("first"),  # of its letters
+    _count("last"),
+    _moment("due", nullable=True),  # when there is something to do; NULL: all is done
+    Column("owner", Text),
+    _moment("lease_until", nullable=True),
+    _count("fence"),
+    *(
+        _count(state)
+        for state in ("planned", "claimed", "sent", "deferred", "failed", "unknown", "cancelled")
+    ),
+    PrimaryKeyConstraint("issue", "number"),
+    postgresql_with={"fillfactor": 50},
+)
+
+letter = Table(
+    "letter",
+    metadata,
+    Column("issue", _Number, nullable=False),
+    _count("number"),  # its place in the issue's frozen audience, from 1
+    _text("reader"),  # an opaque id; never an address
+    _count("variant"),
+    _text("state"),
+    _count("attempts"),
+    _count("doubts"),  # how often an attempt may have gone out without an answer
+    _count("fence"),  # of the chunk when it was claimed
+    _moment("due", nullable=True),  # of a deferred one
+    _moment("at", nullable=True),  # of the latest change
+    Column("code", Integer),
+    Column("said", Text),  # the remote's answer
+    PrimaryKeyConstraint("issue", "number"),
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": 70},  # room for the new version of a row beside the old one
 )
 
 

@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 _number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_STATES = ("planned", "claimed", "sent", "deferred", "failed", "unknown", "cancelled")
 
 
 def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
@@ -19,6 +20,10 @@ def _moment(name: str, *, nullable: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=nullable)
 
 
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False)
+
+
 def _key(table: str, *columns: str) -> sa.PrimaryKeyConstraint:
     return sa.PrimaryKeyConstraint(*columns, name=f"pk_{table}")
 
@@ -27,6 +32,7 @@ def upgrade() -> None:
     """Everything that issue, post and reader need."""
     _planning()
     _deliveries()
+    _letters()
     _audience()
 
 
@@ -50,13 +56,20 @@ def _planning() -> None:
     )
     op.create_table(
         "issue",
+        sa.Column("id", _number, nullable=False),
         _text("mode"),
         _text("newsletter"),
-        sa.Column("number", sa.Integer, nullable=False),
+        _count("number"),
         _moment("slot"),
         _text("subject"),
+        _text("channel"),
+        _text("audience"),
+        _text("state"),
+        _text("note"),
+        _count("total"),
         _moment("recorded_at"),
-        _key("issue", "mode", "newsletter", "number"),
+        _key("issue", "id"),
+        sa.UniqueConstraint("mode", "newsletter", "number", name="uq_issue_mode_newsletter_number"),
         sa.UniqueConstraint("mode", "subject", name="uq_issue_mode_subject"),
     )
     op.create_table(
@@ -109,6 +122,50 @@ def _deliveries() -> None:
         "ix_delivery_mode_state_channel_due_id", "delivery", ["mode", "state", "channel", "due", "id"]
     )
     op.create_index("ix_delivery_mode_subject", "delivery", ["mode", "subject"])
+
+
+def _letters() -> None:
+    op.create_table(
+        "variant",
+        sa.Column("issue", _number, nullable=False),
+        _count("number"),
+        _text("lang"),
+        _text("message"),
+        _key("variant", "issue", "number"),
+        sa.ForeignKeyConstraint(["issue"], ["issue.id"], name="fk_variant_issue"),
+        sa.ForeignKeyConstraint(["message"], ["words.digest"], name="fk_variant_message"),
+    )
+    op.create_table(
+        "chunk",
+        sa.Column("issue", _number, nullable=False),
+        _count("number"),
+        _count("first"),
+        _count("last"),
+        _moment("due", nullable=True),
+        _text("owner", nullable=True),
+        _moment("lease_until", nullable=True),
+        _count("fence"),
+        *(_count(state) for state in _STATES),
+        _key("chunk", "issue", "number"),
+        sa.ForeignKeyConstraint(["issue"], ["issue.id"], name="fk_chunk_issue"),
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
+        "letter",
+        sa.Column("issue", _number, nullable=False),
+        _count("number"),
+        _text("reader"),
+        _count("variant"),
+        _text("state"),
+        *(_count(name) for name in ("attempts", "doubts", "fence")),
+        _moment("due", nullable=True),
+        _moment("at", nullable=True),
+        sa.Column("code", sa.Integer, nullable=True),
+        _text("said", nullable=True),
+        _key("letter", "issue", "number"),
+        sqlite_with_rowid=False,
+        postgresql_with={"fillfactor": 70},
+    )
 
 
 def _audience() -> None:
