@@ -13,6 +13,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
@@ -40,6 +41,7 @@ from pydantic_settings import (
 
 from bot.errors import ConfigError
 from bot.model import Newsletter, Posting, Publication, Recipient
+from bot.pace import Guard, PaceRules, Quota, Ramp
 
 FILE = "bot.toml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -160,6 +162,7 @@ class ChannelTable(BaseModel):
     spacing: Duration = timedelta(minutes=30)
     max_lateness: Duration = timedelta(hours=2)
     backfill: bool = False
+    pace: PaceRules = PaceRules()
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -377,16 +380,19 @@ def _check_live(settings: Settings, file: Path) -> None:
         )
 
 
+_MISSPELT = {"extra_forbidden", "unexpected_keyword_argument"}  # the second one is a dataclass's word
+
+
 def explained(
     error: ValidationError, workspace: Path, *, prefix: Sequence[str] = (), model: type[BaseModel] = Settings
 ) -> ConfigError:
     """The first problem of a validation in words: where it was written, which key, what would be right."""
     problems = error.errors(include_url=False, include_input=False)
     # A misspelt key is also a missing one: the spelling is what helps.
-    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    first = min(problems, key=lambda problem: problem["type"] not in _MISSPELT)
     inner = [str(part) for part in first["loc"]]
     loc = [*prefix, *inner]
-    if first["type"] == "extra_forbidden":
+    if first["type"] in _MISSPELT:
         problem, advice = "is not a setting", _did_you_mean(inner[-1], _fields_at(model, inner[:-1]))
     elif first["type"] == "missing" and inner[0] == "channels":
         problem, advice = "is missing", f"every [{'.'.join(loc[:-1])}] in {FILE} names its type"
@@ -398,6 +404,8 @@ def explained(
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[str]) -> Iterable[str]:
+    if loc[:1] == ["channels"] and loc[2:3] == ["pace"]:
+        return [field.name for field in fields(_pace_table(loc[3:]))]
     tables: dict[str, type[BaseModel]] = {
         "publication": PublicationTable,
         "newsletters": NewsletterTable,
@@ -406,6 +414,11 @@ def _fields_at(model: type[BaseModel], loc: Sequence[str]) -> Iterable[str]:
     if loc and loc[-1].isdigit():
         return ReaderTable.model_fields
     return (tables.get(loc[0], model) if loc else model).model_fields
+
+
+def _pace_table(loc: Sequence[str]) -> type[Quota | Ramp | Guard]:
+    inner: dict[str, type[Quota | Ramp | Guard]] = {"ramp": Ramp, "pause": Guard, "domains": Quota}
+    return inner[loc[0]] if loc else PaceRules
 
 
 def _did_you_mean(key: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from bot.channels.registry import channel_names, channel_type
 from bot.config import Settings, load_settings
 from bot.errors import ConfigError
+from bot.pace import Quota, Ramp
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,6 +118,41 @@ def test_several_newsletters_and_accounts_of_one_type(workspace: Path) -> None:
             '[channels.weekly]\ntype = "email"\n[channels.mail]',
             "a channel has the same name",
         ),
+        (
+            'host = "localhost"',
+            "pace = { per_secnd = 14 }",
+            "channels.mail.pace.per_secnd: is not a setting; did you mean 'per_second'?",
+        ),
+        (
+            'host = "localhost"',
+            "pace = { per_hour = 0 }",
+            "channels.mail.pace: per_hour must be more than 0; leave it out for no limit",
+        ),
+        (
+            'host = "localhost"',
+            'pace = { per_second = "many" }',
+            "channels.mail.pace.per_second: Input should be a valid number",
+        ),
+        (
+            'host = "localhost"',
+            "pace = { ramp = { first_day = 200, factor = 1 } }",
+            "channels.mail.pace.ramp: factor must be more than 1",
+        ),
+        (
+            'host = "localhost"',
+            "pace = { ramp = { frist_day = 200 } }",
+            "channels.mail.pace.ramp.frist_day: is not a setting; did you mean 'first_day'?",
+        ),
+        (
+            'host = "localhost"',
+            'pace = { domains = { "Gmail.com" = { per_second = 20 } } }',
+            "channels.mail.pace: 'Gmail.com' is not a domain as mail servers know it; write 'gmail.com'",
+        ),
+        (
+            'host = "localhost"',
+            'pace = { domains = { "gmail.com" = { per_minute = 20 } } }',
+            "mail.pace.domains.gmail.com.per_minute: is not a setting; settings here: burst, per_day",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_file_key_and_what_would_be_right(
@@ -126,6 +162,27 @@ def test_a_mistake_is_told_with_file_key_and_what_would_be_right(
     change(workspace, old, new)
 
     assert said in problem(workspace)
+
+
+def test_every_channel_may_have_a_pace(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None by default; from the file and from the environment."""
+    assert load_settings(workspace).channels["mail"].pace.is_unlimited
+
+    with (workspace / "bot.toml").open("a") as file:
+        file.write(
+            "[channels.mail.pace]\nper_second = 14\nper_day = 50_000\n"
+            "ramp = { first_day = 200, factor = 1.5, until = 50_000 }\n"
+            'domains = { "gmail.com" = { per_second = 2 }, "*" = { per_hour = 1000 } }\n'
+            "pause = { refused = 0.02 }\n"
+        )
+    monkeypatch.setenv("BOT_CHANNELS__MAIL__PACE__BURST", "3")
+    rules = load_settings(workspace).channels["mail"].pace
+
+    assert (rules.per_second, rules.per_day, rules.burst) == (14, 50_000, 3)
+    assert rules.ramp == Ramp(first_day=200, factor=1.5, until=50_000)
+    assert rules.quota_for("gmail.com") == Quota(per_second=2)
+    assert rules.quota_for("web.de") == Quota(per_hour=1000)
+    assert (rules.pause.refused, rules.pause.of) == (0.02, 500)
 
 
 def test_no_settings_at_all(tmp_path: Path) -> None:

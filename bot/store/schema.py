@@ -281,3 +281,32 @@ suppression = Table(
     _moment("since"),
     PrimaryKeyConstraint("address_key"),
 )
+
+
+# --------------------------------------------------------------------------- how fast it may go
+
+# A row has no mode: a rehearsal sends nothing and so uses nothing up.
+pace = Table(
+    "pace",
+    metadata,
+    _text("account"),  # a channel or a relay
+    _text("domain"),  # "" for the account itself, or a recipient domain that has limits of its own
+    _moment("last", nullable=True),
+    _moment("tat", nullable=True),  # until when slots are given out
+    _text("hour"),  # "bucket:count ..." of the last 60 minutes
+    _text("day"),
+    _text("first_day"),  # a date, "" when never used
+    _text("used_day"),
+    Column("used", Integer, nullable=False),
+    _moment("rest_until", nullable=True),
+    Column("strikes", Integer, nullable=False),
+    Column("calm", Integer, nullable=False),
+    Column("seen", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("complained", Integer, nullable=False),
+    Column("old_seen", Integer, nullable=False),
+    Column("old_refused", Integer, nullable=False),
+    Column("old_complained", Integer, nullable=False),
+    _text("paused"),  # why, for people; "" when it is not
+    PrimaryKeyConstraint("account", "domain"),
+)

@@ -34,6 +34,7 @@ def upgrade() -> None:
     _deliveries()
     _letters()
     _audience()
+    _pace()
 
 
 def _planning() -> None:
@@ -199,3 +200,34 @@ def _audience() -> None:
         _moment("since"),
         _key("suppression", "address_key"),
     )
+
+
+def _pace() -> None:
+    op.create_table(
+        "pace",
+        _text("account"),
+        _text("domain"),
+        _moment("last", nullable=True),
+        _moment("tat", nullable=True),
+        _text("hour"),
+        _text("day"),
+        _text("first_day"),
+        _text("used_day"),
+        sa.Column("used", sa.Integer, nullable=False),
+        _moment("rest_until", nullable=True),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in _PACE_COUNTS),
+        _text("paused"),
+        _key("pace", "account", "domain"),
+    )
+
+
+_PACE_COUNTS = (
+    "strikes",
+    "calm",
+    "seen",
+    "refused",
+    "complained",
+    "old_seen",
+    "old_refused",
+    "old_complained",
+)
