@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.channels.email.mime import compose, letter
+from bot.channels.email.compiled import compile_message
+from bot.channels.email.mime import Letter
 from bot.errors import Blame, PermanentFailure
 from bot.model import ListFields, Media, Message, Recipient, placeholder
 
@@ -56,7 +57,12 @@ def with_fields(message: Message, **changes: str) -> Message:
 
 
 def raw(message: Message | None = None, to: Recipient = READER, *, key: str = KEY, mailto: str = "") -> bytes:
-    return compose(message or issue(), to, key=key, postal_address=ADDRESS, unsubscribe_mailto=mailto)
+    ready = compile_message(message or issue(), postal_address=ADDRESS, unsubscribe_mailto=mailto)
+    return ready.letter(to, key=key).content
+
+
+def letter(to: Recipient) -> Letter:
+    return compile_message(issue(), postal_address=ADDRESS).letter(to, key=KEY)
 
 
 def head(content: bytes) -> bytes:
@@ -331,7 +337,7 @@ def test_a_sender_that_is_no_mailbox_is_the_senders_fault(sender: str) -> None:
 
 def test_an_international_domain_is_written_in_ascii() -> None:
     """IDNA 2008, in the header and in the envelope (H12)."""
-    ready = letter(issue(), replace(READER, address="Ana@BÜCHER.example"), key=KEY, postal_address=ADDRESS)
+    ready = letter(replace(READER, address="Ana@BÜCHER.example"))
 
     assert ready.recipient == "Ana@xn--bcher-kva.example"
     assert lines(ready.content, "To") == [b"Ana <Ana@xn--bcher-kva.example>"]
@@ -340,14 +346,14 @@ def test_an_international_domain_is_written_in_ascii() -> None:
 
 def test_idna_2008_keeps_the_sharp_s() -> None:
     """The older IDNA would send mail for straße.example to strasse.example."""
-    ready = letter(issue(), replace(READER, address="a@straße.example"), key=KEY, postal_address=ADDRESS)
+    ready = letter(replace(READER, address="a@straße.example"))
 
     assert ready.recipient == "a@xn--strae-oqa.example"
 
 
 def test_only_a_local_part_outside_ascii_makes_an_email_eight_bit() -> None:
     """There is no other way to write it (RFC 6531, 6532)."""
-    ready = letter(issue(), replace(READER, address="ünal@bücher.example"), key=KEY, postal_address=ADDRESS)
+    ready = letter(replace(READER, address="ünal@bücher.example"))
 
     assert ready.recipient == "ünal@xn--bcher-kva.example"
     assert [line for line in ready.content.split(b"\r\n") if not line.isascii()] == [
@@ -421,7 +427,7 @@ def test_an_issue_without_its_legal_lines_is_refused(part: str) -> None:
 def test_an_issue_without_the_setting_is_refused() -> None:
     """The advice names the setting."""
     with pytest.raises(PermanentFailure, match="set postal_address"):
-        compose(issue(), READER, key=KEY)
+        compile_message(issue())
 
 
 def test_a_link_with_an_ampersand_is_found_in_html() -> None:

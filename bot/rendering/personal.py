@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bot.model import Message, placeholder
-
-# The two characters that stand around a name, taken from the model, which alone decides about them.
-_OPEN, _CLOSE = tuple(placeholder(""))
-_PLACE = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
+from bot.model import PLACEHOLDER, Message
 
 
 def personalised(message: Message, values: Mapping[str, str]) -> Message:
     """The message for one reader. KeyError where a value is missing: nothing is left behind."""
 
     def filled(text: str, write: Callable[[str], str] = str) -> str:
-        return _PLACE.sub(lambda match: write(values[match[1]]), text)
+        return PLACEHOLDER.sub(lambda match: write(values[match[1]]), text)
 
     mailing = message.mailing
     return replace(

@@ -17,9 +17,9 @@ from bot.errors import Blame, PermanentFailure
 # C0, DEL, C1, the two Unicode line ends, lone surrogates, and the noncharacters that mark a placeholder.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _LOCAL = re.compile(r"""[^\s<>()\[\]\\,;:@"]+""")
-_DOMAIN = re.compile(
-    r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*"
-)
+_ASCII_DOMAIN = r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*"
+_DOMAIN = re.compile(_ASCII_DOMAIN)
+_PLAIN_ADDRESS = re.compile(rf"[A-Za-z0-9._+-]{{1,64}}@{_ASCII_DOMAIN}")  # most are: one look is enough
 _PLAIN_URL = re.compile(r"[!#-;=?-~]+")
 
 
@@ -37,8 +37,7 @@ class Mailbox:
 
 def safe(text: str, *, what: str, blame: Blame) -> str:
     """The text, trimmed; refused when a character in it could break out of its header line."""
-    found = UNSAFE.search(text)
-    if found:
+    if not text.isprintable() and (found := UNSAFE.search(text)):
         raise PermanentFailure(
             f"{what} holds the character U+{ord(found[0]):04X}, which a header must not hold; remove it",
             blame=blame,
@@ -59,6 +58,8 @@ def ascii_domain(domain: str, *, what: str, blame: Blame) -> str:
 
 def mail_address(text: str, *, what: str, blame: Blame) -> str:
     """An address with its domain in ASCII; the local part keeps its letters and their case."""
+    if _PLAIN_ADDRESS.fullmatch(text):
+        return text
     local, at, domain = safe(text, what=what, blame=blame).rpartition("@")
     if not at or not _LOCAL.fullmatch(local) or len(local.encode()) > 64:
         raise PermanentFailure(f"{what} is not a mail address; correct it", blame=blame)
@@ -77,7 +78,7 @@ def mailbox(text: str, *, what: str, blame: Blame) -> Mailbox:
 def ascii_url(url: str, *, what: str, schemes: tuple[str, ...]) -> str:
     """The URL in printable ASCII, untouched when it is so already; other schemes are refused."""
     url = safe(url, what=what, blame=Blame.MESSAGE)
-    if urlsplit(url).scheme.lower() not in schemes:
+    if url.partition(":")[0].lower() not in schemes:
         raise PermanentFailure(f"{what} must begin with {' or '.join(schemes)}:, correct site_url")
     return url if _PLAIN_URL.fullmatch(url) else _encoded_url(url, what)
 

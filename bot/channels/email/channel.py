@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
+from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -11,12 +14,15 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from bot.channels import base
 from bot.channels.base import ChannelContext, Limits, Request
-from bot.channels.email.mime import Letter, letter
+from bot.channels.email.compiled import Compiled, compile_message
+from bot.channels.email.dkim import SELECTOR, Signer
+from bot.channels.email.mime import Letter, picture_stamps
 from bot.channels.email.smtp import Pool, Server, Session
-from bot.errors import DeliveryError, UnknownOutcome
+from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
 from bot.model import Delivery, Finding, Level, Message, Receipt, Recipient
 
 TYPE = "email"
+_COMPILED = 16  # messages kept ready: an issue in its languages and variants
 
 
 class Options(base.Options):
@@ -31,13 +37,18 @@ class Options(base.Options):
     ca_file: str = Field(default="", description="certificates to trust instead of the system's")
     envelope_sender: str = Field(default="", description="where bounces go; empty: the From address")
     unsubscribe_mailto: str = Field(default="", description="a mailbox that takes unsubscriptions, too")
+    dkim_domain: str = Field(default="", description="sign for this domain; empty: the mail server signs")
+    dkim_selector: str = Field(default="", description="the key's name in DNS")
+    dkim_key_file: str = Field(default="", description="its private half: RSA in PEM, readable only for us")
     local_hostname: str = Field(default="", description="what we call ourselves; empty: the site's domain")
     connections: int = Field(default=2, ge=1, le=50)
     timeout: float = Field(default=60, gt=0, description="seconds for each command")
     patience: float = Field(default=600, gt=0, description="seconds for the answer to a finished email")
     on_unknown: Literal["resend", "hold"] = "resend"
 
-    @field_validator("host", "local_hostname", "username", "envelope_sender", "unsubscribe_mailto")
+    @field_validator(
+        "host", "local_hostname", "username", "envelope_sender", "unsubscribe_mailto", "dkim_domain"
+    )
     @classmethod
     def _one_word(cls, value: str) -> str:
         if any(character.isspace() or not character.isprintable() for character in value):
@@ -51,6 +62,20 @@ class Options(base.Options):
                 'security = "none" would send readers\' addresses in clear text; use "starttls" or "tls", '
                 "or set allow_plaintext = true for a network that is yours alone"
             )
+        return self
+
+    @field_validator("dkim_selector")
+    @classmethod
+    def _a_name_in_dns(cls, value: str) -> str:
+        if value and not SELECTOR.fullmatch(value):
+            raise ValueError("must be a name in DNS, such as mail2026")
+        return value
+
+    @model_validator(mode="after")
+    def _all_of_dkim(self) -> Options:
+        given = [bool(v) for v in (self.dkim_domain, self.dkim_selector, self.dkim_key_file)]
+        if any(given) and not all(given):
+            raise ValueError("dkim_domain, dkim_selector and dkim_key_file belong together; give all or none")
         return self
 
     def missing(self) -> tuple[str, ...]:
@@ -67,6 +92,8 @@ class EmailChannel:
         self.name = context.name
         self._options, self._context = options, context
         self._pool: Pool | None = None
+        self._signer: Signer | None = None
+        self._kept = lru_cache(maxsize=_COMPILED)(self._compile)
 
     @property
     def limits(self) -> Limits:
@@ -102,15 +129,18 @@ class EmailChannel:
         )
 
     async def check(self) -> list[Finding]:
-        """Connect, encrypt, log in, say goodbye."""
+        """Connect, encrypt, log in, say goodbye; and whether we can sign."""
         pool = Pool(self._server(), size=1)
         try:
             session = await pool.open()
         except DeliveryError as error:
-            return [Finding(level=Level.BLOCK, rule="email.unreachable", message=f"{self.name}: {error}")]
+            unreachable = Finding(
+                level=Level.BLOCK, rule="email.unreachable", message=f"{self.name}: {error}"
+            )
+            return [unreachable, *self._signing_findings()]
         findings = self._findings(session)
         await session.close()
-        return findings
+        return [*findings, *self._signing_findings()]
 
     async def close(self) -> None:
         """End open conversations."""
@@ -118,15 +148,32 @@ class EmailChannel:
         if pool is not None:
             await pool.close()
 
-    def _letter(self, message: Message, to: Recipient, key: str) -> Letter:
-        return letter(
+    def compiled(self, message: Message, *, verp: Callable[[Recipient], str] | None = None) -> Compiled:
+        """The message with this channel's settings, ready for many readers; kept for the next call."""
+        return self._kept(message, picture_stamps(message), verp)
+
+    def _compile(
+        self, message: Message, _stamps: object, verp: Callable[[Recipient], str] | None
+    ) -> Compiled:
+        return compile_message(
             message,
-            to,
-            key=key,
             postal_address=self._context.postal_address,
             unsubscribe_mailto=self._options.unsubscribe_mailto,
             envelope_sender=self._options.envelope_sender,
+            signer=self._signer_of_ours(),
+            verp=verp,
         )
+
+    def _signer_of_ours(self) -> Signer | None:
+        """Read once. An email that should be signed never goes out without."""
+        options = self._options
+        if self._signer is None and options.dkim_key_file:
+            pem = _key_file(Path(options.dkim_key_file))
+            self._signer = Signer(options.dkim_domain, options.dkim_selector, pem)
+        return self._signer
+
+    def _letter(self, message: Message, to: Recipient, key: str) -> Letter:
+        return self.compiled(message).letter(to, key=key)
 
     def _server(self) -> Server:
         options = self._options
@@ -146,21 +193,42 @@ class EmailChannel:
         options = self._options
         link = session.encryption or "NOT encrypted"
         login = f"logged in as {options.username}" if options.username else "no login"
-        size = f"up to {session.size_limit} bytes an email" if session.size_limit else "no size limit told"
+        terms = session.terms
+        size = f"up to {terms.largest} bytes an email" if terms.largest else "no size limit told"
         summary = f"{self.name}: {options.host}:{options.port} answers; {link}, {login}, {size}"
         findings = [Finding(level=Level.INFO, rule="email.connected", message=summary)]
         if not session.encryption:
             words = f"{self.name}: readers' addresses go to {options.host} in clear text"
             findings.append(Finding(level=Level.WARN, rule="email.plaintext", message=words))
-        if not session.takes_international_addresses:
+        if not terms.international:
             words = f"{self.name}: addresses with letters outside ASCII before the @ are not taken (SMTPUTF8)"
             findings.append(Finding(level=Level.INFO, rule="email.smtputf8", message=words))
         return findings
+
+    def _signing_findings(self) -> list[Finding]:
+        try:
+            signer = self._signer_of_ours()
+        except DeliveryError as error:
+            return [Finding(level=Level.BLOCK, rule="email.dkim", message=f"{self.name}: {error}")]
+        if signer is None:
+            return []
+        words = (
+            f"{self.name}: signs with DKIM; the TXT record of {signer.record_name} must be: {signer.record}"
+        )
+        return [Finding(level=Level.INFO, rule="email.dkim", message=words)]
 
 
 def connect(options: Options, context: ChannelContext) -> EmailChannel:
     """The channel for one ``[channels.<name>]``; the first connection is made by the first email."""
     return EmailChannel(options, context)
+
+
+def _key_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problem = f"dkim_key_file {path} cannot be read; name a file with a private key in PEM"
+        raise PermanentFailure(problem, blame=Blame.SENDER) from error
 
 
 def _is_this_machine(host: str) -> bool:

@@ -8,7 +8,7 @@ encoded words of at most 75 characters on lines of at most 76; a URL stays raw a
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from string import ascii_letters, digits
 
@@ -18,7 +18,9 @@ LINE = 78  # where a line should end (RFC 5322)
 _WORD = 75  # an encoded word is never longer (RFC 2047)
 _PLAIN_WORD = 60  # a longer word without a space is encoded, so that its line can be folded
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_AROUND = len("=?utf-8?q??=")
 _Q_SAFE = frozenset((ascii_letters + digits + "!*+-/").encode())  # safe in a phrase, too
+_Q = {byte: f"={byte:02X}" for byte in range(256) if byte not in _Q_SAFE} | {0x20: "_"}
 
 
 def text_field(name: str, text: str) -> str:
@@ -50,15 +52,35 @@ def url_field(name: str, urls: Sequence[str]) -> str:
 
 def encoded_words(text: str, *, room: int = _WORD) -> str:
     """RFC 2047 words, split between characters, one a line; ``room`` is what the first line has left."""
-    as_q = len(_q(text)) <= len(_b(text))
-    words: list[str] = []
-    chunk = ""
-    for character in text:
-        if chunk and len(_word(chunk + character, as_q=as_q)) > (_WORD if words else room):
-            words.append(_word(chunk, as_q=as_q))
-            chunk = ""
-        chunk += character
-    return "\r\n ".join([*words, _word(chunk, as_q=as_q)])
+    raw = text.encode()
+    q = _q(raw)
+    as_q = len(q) <= (len(raw) + 2) // 3 * 4
+    pieces = _pieces_of_q(q, room) if as_q else _pieces_of_b(raw, room)
+    start = "=?utf-8?q?" if as_q else "=?utf-8?b?"
+    return "\r\n ".join([f"{start}{piece}?=" for piece in pieces])
+
+
+def _pieces_of_q(q: str, room: int) -> list[str]:
+    pieces: list[str] = []
+    while len(q) > room - _AROUND:
+        cut = room - _AROUND
+        cut -= 1 if q[cut - 1] == "=" else 2 if q[cut - 2] == "=" else 0  # not within an escape
+        while q[cut] == "=" and q[cut + 1] in "89AB":  # nor within a character
+            cut -= 3
+        pieces.append(q[:cut])
+        q, room = q[cut:], _WORD
+    return [*pieces, q]
+
+
+def _pieces_of_b(raw: bytes, room: int) -> list[str]:
+    pieces: list[str] = []
+    while len(raw) > (room - _AROUND) // 4 * 3:
+        cut = (room - _AROUND) // 4 * 3
+        while raw[cut] & 0xC0 == 0x80:  # not within a character
+            cut -= 1
+        pieces.append(_b(raw[:cut]))
+        raw, room = raw[cut:], _WORD
+    return [*pieces, _b(raw)]
 
 
 def _room(name: str) -> int:
@@ -80,15 +102,9 @@ def _phrase(text: str, *, room: int) -> str:
     return text if _ATOM.fullmatch(text) else '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
-def _word(text: str, *, as_q: bool) -> str:
-    return f"=?utf-8?q?{_q(text)}?=" if as_q else f"=?utf-8?b?{_b(text)}?="
+def _q(raw: bytes) -> str:
+    return raw.decode("latin-1").translate(_Q)
 
 
-def _q(text: str) -> str:
-    return "".join(
-        chr(byte) if byte in _Q_SAFE else "_" if byte == 0x20 else f"={byte:02X}" for byte in text.encode()
-    )
-
-
-def _b(text: str) -> str:
-    return b64encode(text.encode()).decode("ascii")
+def _b(raw: bytes) -> str:
+    return b2a_base64(raw, newline=False).decode("ascii")

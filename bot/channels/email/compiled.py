@@ -1,0 +1,239 @@
+"""An email compiled once for all its readers: for each one only their own pieces are encoded and spliced in.
+
+The same message, reader and key give the same bytes every time, so a second try sends the very same email,
+and receivers can see that it is. What the law asks is checked once, when the message is compiled.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
+
+from bot.channels.email import headers
+from bot.channels.email.addresses import UNSAFE, Mailbox, mail_address, mailbox, safe
+from bot.channels.email.dkim import Signer, Signing
+from bot.channels.email.mime import (
+    Letter,
+    body_of,
+    kind_fields,
+    letter_fields,
+    list_domain,
+    list_fields,
+    mailto,
+    subject_field,
+    unsubscribe_field,
+)
+from bot.channels.email.splice import Encoded, filled, fixed, places
+from bot.errors import Blame, PermanentFailure
+from bot.model import ListFields, Message, Recipient
+
+LONGEST_LINE = 998  # RFC 5322
+_NO_LETTERS = re.compile(r"[\W_]+")
+_KEY = re.compile(r"[A-Za-z0-9]{16,}")
+_UNFINISHED = re.compile("[\x00\ufdd0\ufdd1\ud800-\udfff]")
+_NOBODYS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compiled:
+    """One message, ready but for its reader. It never changes, so threads may share it."""
+
+    head_start: bytes  # what differs from reader to reader stands between the two
+    head_end: bytes
+    body: tuple[bytes | Encoded, ...]
+    places: frozenset[str]  # names of the personal pieces
+    domain: str  # of the Message-ID
+    subject: str  # only where it holds a personal piece
+    unsubscribe_url: str  # only where it holds a personal piece
+    unsubscribe_mailto: str
+    envelope_sender: str
+    verp: Callable[[Recipient], str] | None
+    signing: Signing | None
+
+    def letter(
+        self, to: Recipient, *, key: str, values: Mapping[str, str] = _NOBODYS, tag: object = None
+    ) -> Letter:
+        """The email for one reader. PermanentFailure for a name, an address or a value that cannot be."""
+        self._check(values)
+        address = mail_address(to.address, what="the reader's address", blame=Blame.RECIPIENT)
+        message_id = self._message_id(key)
+        lines = self._personal_fields(to, address, message_id, values)
+        content = self._content(lines, values)
+        return Letter(
+            id=message_id,
+            sender=self._return_path(to),
+            recipient=address,
+            content=content,
+            stuffed=content,  # no line of it begins with a dot
+            tag=tag,
+        )
+
+    def _check(self, values: Mapping[str, str]) -> None:
+        """Every place has a value of one line."""
+        for name in self.places:
+            value = values.get(name)
+            if value is None:
+                raise PermanentFailure(f"the personal piece {name} was not filled in; it must not go out")
+            if not value.isprintable() and (found := UNSAFE.search(value)):
+                problem = f"the personal piece {name} holds the character U+{ord(found[0]):04X}"
+                raise PermanentFailure(f"{problem}, which an email must not hold", blame=Blame.RECIPIENT)
+
+    def _message_id(self, key: str) -> str:
+        key = key if _KEY.fullmatch(key) else sha256(key.encode()).hexdigest()
+        return f"<{key[:32]}@{self.domain}>"
+
+    def _personal_fields(
+        self, to: Recipient, address: str, message_id: str, values: Mapping[str, str]
+    ) -> list[str]:
+        """The header lines of this reader, in the order of ``_personal_names``."""
+        name = safe(to.name, what="the reader's name", blame=Blame.RECIPIENT)
+        lines = [
+            headers.mailbox_field("To", Mailbox(name=name, address=address)),
+            f"Message-ID: {message_id}",
+        ]
+        if self.subject:
+            lines.append(subject_field(filled(self.subject, values)))
+        if self.unsubscribe_url:
+            lines.append(unsubscribe_field(filled(self.unsubscribe_url, values), self.unsubscribe_mailto))
+        return lines
+
+    def _content(self, lines: list[str], values: Mapping[str, str]) -> bytes:
+        personal = _head(lines)
+        pieces: list[bytes] = []
+        for piece in self.body:
+            if isinstance(piece, bytes):
+                pieces.append(piece)
+            else:
+                pieces += piece.pieces(values)
+        if self.signing is None:
+            return b"".join((self.head_start, personal, self.head_end, *pieces))
+        body = b"".join(pieces)
+        return b"".join((self.signing.field(lines, body), self.head_start, personal, self.head_end, body))
+
+    def _return_path(self, to: Recipient) -> str:
+        """Where bounces of this reader go."""
+        if self.verp is None:
+            return self.envelope_sender
+        return mail_address(self.verp(to), what="the return path", blame=Blame.SENDER)
+
+
+def compile_message(
+    message: Message,
+    *,
+    postal_address: str = "",
+    unsubscribe_mailto: str = "",
+    envelope_sender: str = "",
+    signer: Signer | None = None,
+    verp: Callable[[Recipient], str] | None = None,
+) -> Compiled:
+    """The message with its places (``model.placeholder``) still open, or without any.
+
+    They may stand in the text, the HTML, the subject and the unsubscribe link. Bounces go to ``verp`` of the
+    reader, else to ``envelope_sender``, else to the From address. Raises PermanentFailure for what must not
+    or cannot be sent.
+    """
+    mailing, date = _checked(message, postal_address)
+    sender = mailbox(mailing.sender, what="the sender", blame=Blame.SENDER)
+    leave = mailto(unsubscribe_mailto, subject="unsubscribe") if unsubscribe_mailto else ""
+    own_subject, own_url = bool(places(message.subject)), bool(places(mailing.unsubscribe_url))
+    body = body_of(message)
+    start = letter_fields(mailing, sender, date)
+    end = (
+        *([] if own_subject else [subject_field(message.subject)]),
+        *(
+            [unsubscribe_field(mailing.unsubscribe_url, leave)]
+            if mailing.unsubscribe_url and not own_url
+            else []
+        ),
+        *list_fields(mailing, sender),
+        *kind_fields(message),
+        *body.head,
+    )
+    names = ("To", "Message-ID", *["Subject"] * own_subject, *["List-Unsubscribe"] * own_url)
+    return Compiled(
+        head_start=_head(start),
+        head_end=_head(end) + b"\r\n",
+        body=_merged(body.body),
+        places=_places(message),
+        domain=list_domain(mailing) or sender.domain,
+        subject=message.subject if own_subject else "",
+        unsubscribe_url=mailing.unsubscribe_url if own_url else "",
+        unsubscribe_mailto=leave,
+        envelope_sender=mail_address(
+            envelope_sender or sender.address, what="envelope_sender", blame=Blame.SENDER
+        ),
+        verp=verp,
+        signing=signer.prepared((*start, *end), names) if signer else None,
+    )
+
+
+def _head(lines: Sequence[str]) -> bytes:
+    """Their bytes; a line that no server must take is refused."""
+    if max(map(len, lines)) > LONGEST_LINE // 4:  # a letter has up to four bytes
+        _check_length(lines)
+    return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def _check_length(lines: Iterable[str]) -> None:
+    for line in "\r\n".join(lines).split("\r\n"):
+        if len(line.encode()) > LONGEST_LINE:
+            name = line.partition(":")[0]
+            raise PermanentFailure(f"the header {name} is longer than {LONGEST_LINE} bytes; make it shorter")
+
+
+def _merged(pieces: Iterable[bytes | Encoded]) -> tuple[bytes | Encoded, ...]:
+    """Neighbours that are the same for every reader become one."""
+    merged: list[bytes | Encoded] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) and merged and isinstance(merged[-1], bytes):
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return tuple(merged)
+
+
+# --------------------------------------------------------------------------- what must be there
+
+
+def _places(message: Message) -> frozenset[str]:
+    url = message.mailing.unsubscribe_url if message.mailing else ""
+    return frozenset(places(f"{message.text}\n{message.html}\n{message.subject}\n{url}"))
+
+
+def _checked(message: Message, postal_address: str) -> tuple[ListFields, datetime]:
+    """The mailing's fields and the date; an issue without its legal lines is refused."""
+    if message.mailing is None:
+        raise PermanentFailure("this message has no sender and no list; it was not made for email")
+    if message.date is None or message.date.tzinfo is None:
+        raise PermanentFailure("this message has no date with a zone; an email takes the time of its slot")
+    texts = (message.text, message.html, message.mailing.unsubscribe_url)
+    if any(_UNFINISHED.search(piece) for text in texts for piece in fixed(text)):
+        raise PermanentFailure("a personal piece of this email was not filled in; it must not go out")
+    if message.kind == "issue":
+        _check_legal_lines(message, message.mailing.unsubscribe_url, postal_address)
+    return message.mailing, message.date
+
+
+def _check_legal_lines(message: Message, unsubscribe_url: str, postal_address: str) -> None:
+    bodies = {"text part": message.text}
+    if message.html:
+        bodies["HTML part"] = html.unescape(message.html)
+    if not _NO_LETTERS.sub("", postal_address):
+        raise PermanentFailure("a newsletter needs a postal address; set postal_address in [publication]")
+    for name, body in bodies.items():
+        if not unsubscribe_url or unsubscribe_url not in body:
+            raise PermanentFailure(f"the {name} has no unsubscribe link; put it back into the template")
+        if not _anyhow(postal_address).search(body.casefold()):
+            raise PermanentFailure(f"the {name} has no postal address; put it back into the template")
+
+
+@lru_cache(maxsize=8)
+def _anyhow(postal_address: str) -> re.Pattern[str]:
+    """Finds the address in a casefolded body however its lines are broken and its tags set."""
+    letters = _NO_LETTERS.sub("", postal_address.casefold())
+    return re.compile(r"(?:<[^>]*>|[^\w<]|_)*".join(map(re.escape, letters)))

@@ -1,0 +1,212 @@
+"""A body with places for personal pieces, encoded once; for each reader only their values are.
+
+No encoded line begins with a dot (a leading one is written ``=2E``, and base64 has none), so what is spliced
+together is ready for DATA as it stands: nobody has to look through the bytes for dots again.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from binascii import b2a_qp
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.model import PLACEHOLDER
+
+Write = Callable[[str], str]  # how a value stands in this body
+
+_SHORT_AND_PLAIN = re.compile(rb"[!-\-/-<>-~](?:[ -<>-~]{0,70}[!-<>-~])?")
+_DOTS = re.compile(rb"(?m)^\..*$")
+_LINE = 76
+_GROUP = 57  # bytes that make a whole line of base64
+_LETTERS_PER_BYTE = 4 / 3 * 78 / 76  # in base64, with its line ends
+
+
+class Encoded(Protocol):
+    """The body of a part in its transfer encoding."""
+
+    @property
+    def encoding(self) -> str:
+        """For Content-Transfer-Encoding."""
+        ...
+
+    def pieces(self, values: Mapping[str, str]) -> list[bytes]:
+        """Its bytes for one reader, to be joined. ``values`` holds a one-line text for every place."""
+        ...
+
+
+def encoded(text: str, *, write: Write = str) -> Encoded:
+    """Quoted-printable or base64, whichever is shorter; line ends of every kind become CRLF."""
+    text = re.sub(r"\r\n?", "\n", text)
+    quoted = Quoted.of(text, write)
+    canonical = text.replace("\n", "\r\n").encode()
+    return Shifted.of(text, write) if len(quoted) > len(canonical) * _LETTERS_PER_BYTE else quoted
+
+
+def places(text: str) -> tuple[str, ...]:
+    """The names of the personal pieces in this text, in order, each as often as it stands there."""
+    return tuple(PLACEHOLDER.findall(text))
+
+
+def fixed(text: str) -> list[str]:
+    """What stands around the personal pieces: always one more than there are places."""
+    return PLACEHOLDER.split(text)[::2]
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """The text with its personal pieces."""
+    return PLACEHOLDER.sub(lambda place: values[place[1]], text)
+
+
+# --------------------------------------------------------------------------- quoted-printable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quoted:
+    """Quoted-printable: a soft line break before and after each place lets any value stand there."""
+
+    template: tuple[bytes, ...]
+    slots: tuple[tuple[int, str], ...]  # position in ``template``, name
+    write: Write
+    encoding: str = "quoted-printable"
+
+    @classmethod
+    def of(cls, text: str, write: Write) -> Quoted:
+        names, around = places(text), fixed(text)
+        template: list[bytes] = []
+        for piece in around[:-1]:
+            template += [(_again(template) + quoted(piece, open_end=True)), b""]
+        template.append(_again(template) + quoted(around[-1]) if around[-1] else b"")
+        return cls(
+            template=tuple(template),
+            slots=tuple((2 * number + 1, name) for number, name in enumerate(names)),
+            write=write,
+        )
+
+    def __len__(self) -> int:
+        return sum(map(len, self.template))
+
+    def pieces(self, values: Mapping[str, str]) -> list[bytes]:
+        pieces = list(self.template)
+        for place, name in self.slots:
+            pieces[place] = quoted_value(self.write(values[name]))
+        return pieces
+
+
+def quoted(text: str, *, open_end: bool = False) -> bytes:
+    """From the start of a line on. With ``open_end`` what follows may begin at the start of a line."""
+    if not open_end:
+        return _lines(b2a_qp(text.encode(), istext=True))
+    body = _room_for_equals(text.encode())
+    return _lines(body if not body or body.endswith(b"\n") else body + b"=\n")
+
+
+def quoted_value(value: str) -> bytes:
+    """One line of text, from the start of a line on, with room for the "=" of a soft line break."""
+    raw = value.encode()
+    if _SHORT_AND_PLAIN.fullmatch(raw):
+        return raw
+    body = _room_for_equals(raw)
+    # Should the place be the very end of the body, a space there would be dropped on the way.
+    return _lines(body[:-1] + b"=20" if body.endswith(b" ") else body)
+
+
+def _room_for_equals(raw: bytes) -> bytes:
+    """Quoted so that the last line has room for three more characters, which is where "=" was."""
+    return b2a_qp(raw + b"=", istext=True)[:-3]
+
+
+def _again(template: Sequence[bytes]) -> bytes:
+    return b"=\r\n" if template else b""
+
+
+def _lines(body: bytes) -> bytes:
+    """With CRLF, and without a dot at the start of any line."""
+    if body.startswith(b".") or b"\n." in body:
+        body = _DOTS.sub(lambda line: _without_dot(line[0]), body)
+    return body.replace(b"\n", b"\r\n")
+
+
+def _without_dot(line: bytes) -> bytes:
+    if not line.startswith(b"."):
+        return line
+    if len(line) + 2 < _LINE:  # "=" may follow
+        return b"=2E" + line[1:]
+    return b"=2E=\n" + _without_dot(line[1:])
+
+
+# --------------------------------------------------------------------------- base64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stretch:
+    """Words between two places: ready in base64 for each number of bytes that went before it.
+
+    Base64 takes three bytes at a time, so the piece before borrows 0, 1 or 2 bytes of ``words`` to come out
+    even; ``lines[n]`` is what is left after n borrowed ones, in whole lines, and ``rests[n]`` what remains.
+    """
+
+    words: bytes
+    lines: tuple[bytes, ...]
+    rests: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, words: bytes, *, last: bool, shifts: int = 3) -> _Stretch:
+        cuts = [len(words) if last else n + (len(words) - n) // _GROUP * _GROUP for n in range(shifts)]
+        return cls(
+            words=words,
+            lines=tuple(base64_lines(words[n:cut]) for n, cut in enumerate(cuts)),
+            rests=tuple(words[cut:] for cut in cuts),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shifted:
+    """Base64: long stretches are encoded in advance in three shifts, the bytes between for each reader."""
+
+    first: _Stretch
+    runs: tuple[tuple[tuple[bytes | str, ...], _Stretch], ...]  # words and names, then what follows them
+    write: Write
+    encoding: str = "base64"
+
+    @classmethod
+    def of(cls, text: str, write: Write) -> Shifted:
+        stretches = [piece.replace("\n", "\r\n").encode() for piece in fixed(text)]
+        start, *rest = stretches
+        runs: list[tuple[list[bytes | str], bytes]] = []
+        for name, words in zip(places(text), rest, strict=True):
+            if runs and len(runs[-1][1]) < _GROUP:  # too short to be worth three shifts, or to lend from
+                runs[-1] = ([*runs[-1][0], runs[-1][1], name], words)
+            else:
+                runs.append(([name], words))
+        if runs and len(runs[-1][1]) < _GROUP:
+            runs[-1] = ([*runs[-1][0], runs[-1][1]], b"")
+        last = len(runs)
+        return cls(
+            first=_Stretch.of(start, last=not runs, shifts=1),
+            runs=tuple(
+                (tuple(run), _Stretch.of(words, last=number == last))
+                for number, (run, words) in enumerate(runs, start=1)
+            ),
+            write=write,
+        )
+
+    def pieces(self, values: Mapping[str, str]) -> list[bytes]:
+        pieces, rest = [self.first.lines[0]], self.first.rests[0]
+        for run, after in self.runs:
+            words = rest + b"".join(self._words(run, values))
+            borrowed = -len(words) % 3
+            pieces += [base64_lines(words + after.words[:borrowed]), after.lines[borrowed]]
+            rest = after.rests[borrowed]
+        return pieces
+
+    def _words(self, run: Iterable[bytes | str], values: Mapping[str, str]) -> Iterable[bytes]:
+        return (w if isinstance(w, bytes) else self.write(values[w]).encode() for w in run)
+
+
+def base64_lines(data: bytes) -> bytes:
+    """Base64 in lines of at most 76 letters, each with its end."""
+    whole = b64encode(data)
+    return b"".join(whole[start : start + _LINE] + b"\r\n" for start in range(0, len(whole), _LINE))
