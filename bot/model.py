@@ -7,6 +7,7 @@ item means that whole day in the publication's time zone.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -292,6 +293,7 @@ class Message:
 
 # Unicode noncharacters: the reader refuses them in items, so no item can contain a placeholder.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+PLACEHOLDER = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
 
 
 def placeholder(name: str) -> str:
@@ -373,6 +375,12 @@ class Delivery:
     receipt: Receipt | None = None
     error: str = ""
     code: int | None = None
+    name: str = ""  # of a letter of a large issue: "i12.345", short and found at once
+
+    @property
+    def short(self) -> str:
+        """What people type to mean this delivery."""
+        return self.name or self.key[:12]
 
     def claimed(self, now: datetime) -> Delivery:
         """The call is about to begin."""
