@@ -28,7 +28,7 @@ from bot.channels.email.mime import (
     subject_field,
     unsubscribe_field,
 )
-from bot.channels.email.splice import Encoded, filled, fixed, places
+from bot.channels.email.splice import Encoded, Line, fixed, places
 from bot.errors import Blame, PermanentFailure
 from bot.model import ListFields, Message, Recipient
 
@@ -48,8 +48,8 @@ class Compiled:
     body: tuple[bytes | Encoded, ...]
     places: frozenset[str]  # names of the personal pieces
     domain: str  # of the Message-ID
-    subject: str  # only where it holds a personal piece
-    unsubscribe_url: str  # only where it holds a personal piece
+    subject: Line  # with places, or it stands in the fixed head
+    unsubscribe_url: Line  # as well
     unsubscribe_mailto: str
     envelope_sender: str
     verp: Callable[[Recipient], str] | None
@@ -97,9 +97,9 @@ class Compiled:
             f"Message-ID: {message_id}",
         ]
         if self.subject:
-            lines.append(subject_field(filled(self.subject, values)))
+            lines.append(subject_field(self.subject.filled(values)))
         if self.unsubscribe_url:
-            lines.append(unsubscribe_field(filled(self.unsubscribe_url, values), self.unsubscribe_mailto))
+            lines.append(unsubscribe_field(self.unsubscribe_url.filled(values), self.unsubscribe_mailto))
         return lines
 
     def _content(self, lines: list[str], values: Mapping[str, str]) -> bytes:
@@ -140,29 +140,25 @@ def compile_message(
     mailing, date = _checked(message, postal_address)
     sender = mailbox(mailing.sender, what="the sender", blame=Blame.SENDER)
     leave = mailto(unsubscribe_mailto, subject="unsubscribe") if unsubscribe_mailto else ""
-    own_subject, own_url = bool(places(message.subject)), bool(places(mailing.unsubscribe_url))
+    subject, url = Line.of(message.subject), Line.of(mailing.unsubscribe_url)
     body = body_of(message)
     start = letter_fields(mailing, sender, date)
     end = (
-        *([] if own_subject else [subject_field(message.subject)]),
-        *(
-            [unsubscribe_field(mailing.unsubscribe_url, leave)]
-            if mailing.unsubscribe_url and not own_url
-            else []
-        ),
+        *([] if subject else [subject_field(message.subject)]),
+        *([unsubscribe_field(mailing.unsubscribe_url, leave)] if mailing.unsubscribe_url and not url else []),
         *list_fields(mailing, sender),
         *kind_fields(message),
         *body.head,
     )
-    names = ("To", "Message-ID", *["Subject"] * own_subject, *["List-Unsubscribe"] * own_url)
+    names = ("To", "Message-ID", *["Subject"] * bool(subject), *["List-Unsubscribe"] * bool(url))
     return Compiled(
         head_start=_head(start),
         head_end=_head(end) + b"\r\n",
         body=_merged(body.body),
         places=_places(message),
         domain=list_domain(mailing) or sender.domain,
-        subject=message.subject if own_subject else "",
-        unsubscribe_url=mailing.unsubscribe_url if own_url else "",
+        subject=subject,
+        unsubscribe_url=url,
         unsubscribe_mailto=leave,
         envelope_sender=mail_address(
             envelope_sender or sender.address, what="envelope_sender", blame=Blame.SENDER

@@ -14,21 +14,22 @@ from string import ascii_letters, digits
 
 from bot.channels.email.addresses import Mailbox
 
+CRLF = "\r\n"
 LINE = 78  # where a line should end (RFC 5322)
 _WORD = 75  # an encoded word is never longer (RFC 2047)
 _PLAIN_WORD = 60  # a longer word without a space is encoded, so that its line can be folded
+_PLAIN_TEXT = re.compile(rf"(?:[!-~]{{1,{_PLAIN_WORD}}}(?: [!-~]{{1,{_PLAIN_WORD}}})*)?")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _AROUND = len("=?utf-8?q??=")
-_Q_SAFE = frozenset((ascii_letters + digits + "!*+-/").encode())  # safe in a phrase, too
-_Q = {byte: f"={byte:02X}" for byte in range(256) if byte not in _Q_SAFE} | {0x20: "_"}
+_Q_PLAIN = (ascii_letters + digits + "!*+-/ ").encode()  # one letter each, in a phrase, too
+_Q = {byte: f"={byte:02X}" for byte in range(256) if byte not in _Q_PLAIN} | {0x20: "_"}
 
 
 def text_field(name: str, text: str) -> str:
     """A header of free words, such as the Subject."""
-    words = text.split(" ")
-    plain = text.isascii() and "=?" not in text and all(0 < len(word) <= _PLAIN_WORD for word in words)
-    if plain or not text:
-        return _filled(f"{name}:", words)
+    if _PLAIN_TEXT.fullmatch(text) and "=?" not in text:
+        whole = f"{name}: {text}"
+        return whole if len(whole) <= LINE else _filled(f"{name}:", text.split(" "))
     return f"{name}: {encoded_words(text, room=_room(name))}"
 
 
@@ -46,16 +47,16 @@ def phrase_field(name: str, phrase: str, end: str) -> str:
 
 def url_field(name: str, urls: Sequence[str]) -> str:
     """Raw URLs in angle brackets; a line may end only between two of them."""
-    line = f"{name}: " + ", ".join(f"<{url}>" for url in urls)
-    return line if len(line) <= LINE else f"{name}: " + ",\r\n ".join(f"<{url}>" for url in urls)
+    line = f"{name}: <{'>, <'.join(urls)}>"
+    return line if len(line) <= LINE else f"{name}: <{f'>,{CRLF} <'.join(urls)}>"
 
 
 def encoded_words(text: str, *, room: int = _WORD) -> str:
     """RFC 2047 words, split between characters, one a line; ``room`` is what the first line has left."""
     raw = text.encode()
-    q = _q(raw)
-    as_q = len(q) <= (len(raw) + 2) // 3 * 4
-    pieces = _pieces_of_q(q, room) if as_q else _pieces_of_b(raw, room)
+    escapes = len(raw.translate(None, delete=_Q_PLAIN))
+    as_q = len(raw) + 2 * escapes <= (len(raw) + 2) // 3 * 4
+    pieces = _pieces_of_q(_q(raw), room) if as_q else _pieces_of_b(raw, room)
     start = "=?utf-8?q?" if as_q else "=?utf-8?b?"
     return "\r\n ".join([f"{start}{piece}?=" for piece in pieces])
 

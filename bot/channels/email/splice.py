@@ -17,7 +17,7 @@ from bot.model import PLACEHOLDER
 
 Write = Callable[[str], str]  # how a value stands in this body
 
-_SHORT_AND_PLAIN = re.compile(rb"[!-\-/-<>-~](?:[ -<>-~]{0,70}[!-<>-~])?")
+_PLAIN = re.compile(r"[\w-](?:[ \w.,:;/@+-]{0,70}[\w.-])?", re.ASCII)  # the same in HTML, and short
 _DOTS = re.compile(rb"(?m)^\..*$")
 _LINE = 76
 _GROUP = 57  # bytes that make a whole line of base64
@@ -55,9 +55,27 @@ def fixed(text: str) -> list[str]:
     return PLACEHOLDER.split(text)[::2]
 
 
-def filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with its personal pieces."""
-    return PLACEHOLDER.sub(lambda place: values[place[1]], text)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A short text with places, for a header."""
+
+    around: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Line:
+        return cls(around=tuple(fixed(text)), names=places(text))
+
+    def __bool__(self) -> bool:
+        """Whether it has places."""
+        return bool(self.names)
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """With its personal pieces."""
+        line = self.around[0]
+        for name, after in zip(self.names, self.around[1:], strict=True):
+            line += values[name] + after
+        return line
 
 
 # --------------------------------------------------------------------------- quoted-printable
@@ -68,7 +86,7 @@ class Quoted:
     """Quoted-printable: a soft line break before and after each place lets any value stand there."""
 
     template: tuple[bytes, ...]
-    slots: tuple[tuple[int, str], ...]  # position in ``template``, name
+    slots: tuple[tuple[str, tuple[int, ...]], ...]  # a name, and where in ``template`` it goes
     write: Write
     encoding: str = "quoted-printable"
 
@@ -79,19 +97,22 @@ class Quoted:
         for piece in around[:-1]:
             template += [(_again(template) + quoted(piece, open_end=True)), b""]
         template.append(_again(template) + quoted(around[-1]) if around[-1] else b"")
-        return cls(
-            template=tuple(template),
-            slots=tuple((2 * number + 1, name) for number, name in enumerate(names)),
-            write=write,
-        )
+        where = {
+            name: tuple(2 * n + 1 for n, other in enumerate(names) if other == name)
+            for name in dict.fromkeys(names)
+        }
+        return cls(template=tuple(template), slots=tuple(where.items()), write=write)
 
     def __len__(self) -> int:
         return sum(map(len, self.template))
 
     def pieces(self, values: Mapping[str, str]) -> list[bytes]:
         pieces = list(self.template)
-        for place, name in self.slots:
-            pieces[place] = quoted_value(self.write(values[name]))
+        for name, where in self.slots:
+            value = values[name]
+            piece = value.encode() if _PLAIN.fullmatch(value) else quoted_value(self.write(value))
+            for place in where:
+                pieces[place] = piece
         return pieces
 
 
@@ -105,10 +126,7 @@ def quoted(text: str, *, open_end: bool = False) -> bytes:
 
 def quoted_value(value: str) -> bytes:
     """One line of text, from the start of a line on, with room for the "=" of a soft line break."""
-    raw = value.encode()
-    if _SHORT_AND_PLAIN.fullmatch(raw):
-        return raw
-    body = _room_for_equals(raw)
+    body = _room_for_equals(value.encode())
     # Should the place be the very end of the body, a space there would be dropped on the way.
     return _lines(body[:-1] + b"=20" if body.endswith(b" ") else body)
 
