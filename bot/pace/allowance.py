@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bot.pace.account import Grant
+from bot.pace.slots import Grant
 
 
 class Allowance:

@@ -1,0 +1,184 @@
+"""Giving out slots: as many as the account and each recipient domain allow together, shared fairly.
+
+A letter to a limited domain needs a slot of the account and one of its domain at nearly the same time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from heapq import heappop, heappush
+
+from bot.pace.account import Account, ask_again, lead, room, spaced, taken
+from bot.pace.quota import PaceRules, Quota
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """Slots in the order of time. Without any, ``wait`` says when to ask again and ``reason`` why."""
+
+    now: datetime
+    slots: tuple[tuple[float, str], ...] = ()  # seconds from now, recipient domain ("": any)
+    wait: timedelta = timedelta(0)  # until the first slot, or until it is worth asking again
+    grace: float = 0.0  # seconds; a slot later than that is lost
+    reason: str = ""
+    later: Mapping[str, float] = field(default_factory=dict)  # domains that got none -> seconds to wait
+
+    @property
+    def count(self) -> int:
+        """How many may go."""
+        return len(self.slots)
+
+    @property
+    def at(self) -> datetime:
+        """The moment of the first slot, or when to ask again."""
+        return self.now + self.wait
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """A grant, and the rows as they are afterwards."""
+
+    grant: Grant
+    account: Account
+    domains: Mapping[str, Account]
+
+
+def reserve(
+    account: Account,
+    domains: Mapping[str, Account],
+    rules: PaceRules,
+    wants: Mapping[str, int],
+    now: datetime,
+    zone: tzinfo = UTC,
+) -> Reservation:
+    """Up to so many slots for each domain, "" for any; ``domains`` are the rows of those with limits."""
+    now = now.astimezone(UTC)
+    whole = room(account, rules, rules.ramp, now, zone)
+    own = spaced(account, rules, min(sum(wants.values()), whole.left), now) if whole.left > 0 else ()
+    if not own:
+        wait, reason = (ask_again(account, rules, now), _BUSY) if whole.left > 0 else whole[1:]
+        none = Grant(now=now, wait=timedelta(seconds=wait), reason=reason)
+        return Reservation(grant=none, account=account, domains=dict(domains))
+    lines = [_line(domain, want, domains.get(domain), rules, now, zone) for domain, want in wants.items()]
+    for line in lines:
+        line.luck = _drawn(account.used, line.domain)
+    _Queue().serve(own, lines, rules.grace)
+    grace = min([rules.grace, *(line.quota.grace for line in lines if line.quota)])
+    return Reservation(
+        grant=_grant(now, lines, grace),
+        account=_after(account, rules, lines, grace, now, zone),
+        domains={
+            line.domain: taken(domains[line.domain], line.used, line.tat, grace, now, zone)
+            for line in lines
+            if line.domain in domains
+        },
+    )
+
+
+_BUSY = "per_second is given out"
+
+
+def _after(
+    account: Account, rules: PaceRules, lines: list[_Line], grace: float, now: datetime, zone: tzinfo
+) -> Account:
+    used = [offset for line in lines for offset in line.used]
+    tat = lead(account, rules, now) + len(used) * rules.interval
+    return taken(account, used, tat, grace, now, zone)
+
+
+def _grant(now: datetime, lines: list[_Line], grace: float) -> Grant:
+    slots = tuple(sorted((offset, line.domain) for line in lines for offset in line.used))
+    later = {line.domain: line.ready or line.wait for line in lines if not line.used}
+    wait = slots[0][0] if slots else min(later.values())
+    reason = "" if slots else next((line.reason for line in lines if line.reason), _BUSY)
+    return Grant(now=now, slots=slots, wait=timedelta(seconds=wait), grace=grace, reason=reason, later=later)
+
+
+# --------------------------------------------------------------------------- between the domains
+
+
+@dataclass(kw_only=True, slots=True)
+class _Line:
+    """The letters to one domain, waiting for slots."""
+
+    domain: str
+    want: int
+    quota: Quota | None
+    left: int
+    tat: float  # seconds from now, like all times here
+    wait: float = 0.0
+    reason: str = ""
+    luck: float = 0.0
+    used: list[float] = field(default_factory=list)
+
+    @property
+    def place(self) -> float:
+        """Whose place is lower goes first: slots had so far, by what is wanted."""
+        return (len(self.used) + self.luck) / self.want
+
+    @property
+    def ready(self) -> float:
+        """When the domain takes its next letter."""
+        return max(self.tat - (self.quota.burst - 1) * self.quota.interval, 0.0) if self.quota else 0.0
+
+    def take(self, moment: float) -> None:
+        """One letter goes then, or as soon as the domain takes it."""
+        moment = max(moment, self.ready)
+        self.used.append(moment)
+        self.left -= 1
+        self.tat = max(self.tat, moment) + (self.quota.interval if self.quota else 0.0)
+
+
+def _line(
+    domain: str, want: int, row: Account | None, rules: PaceRules, now: datetime, zone: tzinfo
+) -> _Line:
+    quota = rules.quota_for(domain)
+    if quota is None or row is None:
+        return _Line(domain=domain, want=want, quota=None, left=want, tat=0.0)
+    left, wait, reason = room(row, quota, None, now, zone)
+    return _Line(
+        domain=domain,
+        want=want,
+        quota=quota,
+        left=min(left, want),
+        tat=lead(row, quota, now),
+        wait=wait if left <= 0 else 0.0,
+        reason=reason if left <= 0 else "",
+    )
+
+
+class _Queue:
+    """Serves the lines in proportion to what they want."""
+
+    def __init__(self) -> None:
+        self._runnable: list[tuple[float, int, _Line]] = []
+        self._waiting: list[tuple[float, int, _Line]] = []
+
+    def serve(self, own: tuple[float, ...], lines: list[_Line], grace: float) -> None:
+        """Give the account's slots, one after the other, until one finds no line that is ready for it."""
+        for number, line in enumerate(lines):
+            if line.left > 0:
+                heappush(self._waiting, (line.ready, number, line))
+        for moment in own:
+            while self._waiting and self._waiting[0][0] <= moment + grace:
+                _, number, line = heappop(self._waiting)
+                heappush(self._runnable, (line.place, number, line))
+            if not self._runnable:
+                return
+            _, number, line = heappop(self._runnable)
+            line.take(moment)
+            if line.left > 0:
+                heappush(self._waiting, (line.ready, number, line))
+
+
+def _drawn(turn: int, domain: str) -> float:
+    """Luck that makes a line the first with the chance of its part of what all want: nobody starves.
+
+    The least of several exponential draws, each divided by its weight, falls in proportion to the weights.
+    """
+    digest = hashlib.blake2b(f"{turn} {domain}".encode(), digest_size=8).digest()
+    return -math.log((int.from_bytes(digest) + 1) / 2**64)

@@ -1,0 +1,68 @@
+"""Several real processes on one account, and how many went in the fullest second."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class Racers:
+    """Processes that go at one pace; they are killed when the block ends."""
+
+    def __init__(self, url: str, file: Path, *, count: int, seconds: float, rules: dict[str, float]) -> None:
+        self.file = file
+        command = [sys.executable, "-m", "tests.support.pacing_child", url, str(file), str(seconds)]
+        self._command = [*command, json.dumps(rules)]
+        self._count, self._stack = count, ExitStack()
+
+    def __enter__(self) -> Racers:
+        self.processes = [self._stack.enter_context(self._start()) for _ in range(self._count)]
+        for process in self.processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+        self._stack.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
+        )
+
+    def finish(self) -> list[dict[str, list[float]]]:
+        """What each of them says at its end; one that was killed says nothing."""
+        said = [process.communicate()[0] for process in self.processes]
+        return [json.loads(text) for text in said if text]
+
+    def kill_one(self) -> None:
+        """No goodbye."""
+        os.kill(self.processes[0].pid, signal.SIGKILL)
+
+    def moments(self) -> list[float]:
+        """When something went, in seconds, in order."""
+        return sorted(int(line) / 1e9 for line in self.file.read_text().split())
+
+
+def fullest(times: Sequence[float], window: float) -> int:
+    """The most moments that any half-open window of that length holds."""
+    most = first = 0
+    for index, moment in enumerate(times):
+        while times[first] <= moment - window + 1e-9:
+            first += 1
+        most = max(most, index - first + 1)
+    return most
