@@ -207,7 +207,7 @@ def _checked(message: Message, postal_address: str) -> tuple[ListFields, datetim
         raise PermanentFailure("this message has no sender and no list; it was not made for email")
     if message.date is None or message.date.tzinfo is None:
         raise PermanentFailure("this message has no date with a zone; an email takes the time of its slot")
-    texts = (message.text, message.html, message.mailing.unsubscribe_url)
+    texts = (message.text, message.html, message.subject, message.mailing.unsubscribe_url)
     if any(_UNFINISHED.search(piece) for text in texts for piece in fixed(text)):
         raise PermanentFailure("a personal piece of this email was not filled in; it must not go out")
     if message.kind == "issue":
