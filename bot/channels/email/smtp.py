@@ -14,15 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import aiosmtplib
 from pydantic import SecretStr
 
 from bot.channels.email.mime import Letter
 from bot.channels.email.replies import Stage, clean, lost, refusal
+from bot.channels.email.terms import Terms, dotted, who
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
 
-_DOT = re.compile(rb"(?m)^\.")
 _LOGINS = ("plain", "login", "cram-md5")  # one try only: a second wrong one may lock the account
 
 
@@ -97,14 +98,16 @@ class Session:
         return self._smtp.is_connected
 
     @property
-    def takes_international_addresses(self) -> bool:
-        return self._smtp.supports_extension("smtputf8")
-
-    @property
-    def size_limit(self) -> int:
-        """Bytes of the largest email this server takes; 0 when it does not say."""
-        words = self._smtp.esmtp_extensions.get("size", "").split()
-        return int(words[0]) if words and words[0].isdigit() else 0
+    def terms(self) -> Terms:
+        """What this server takes, as it said after encryption and login."""
+        told = self._smtp.esmtp_extensions
+        words = told.get("size", "").split()
+        return Terms(
+            pipelining="pipelining" in told,
+            international="smtputf8" in told,
+            sizes="size" in told,
+            largest=int(words[0]) if words and words[0].isdigit() else 0,
+        )
 
     @property
     def encryption(self) -> str:
@@ -116,19 +119,33 @@ class Session:
         """One attempt; returns the server's answer. After a refusal the session stays usable."""
         if not self.is_open:
             raise ConnectionGone(f"{self._server} ended the connection; nothing was sent")
-        hide = _who(letter)
-        options = self._mail_options(letter)
+        hide = who(letter)
+        options = self.terms.options(letter)
         if self._must_reset:
             await self._command(Stage.SENDER, "RSET")
         self._must_reset = True  # until the server has taken the whole email
         await self._command(Stage.SENDER, f"MAIL FROM:<{letter.sender}>{options}", hide=hide)
         await self._command(Stage.RECIPIENT, f"RCPT TO:<{letter.recipient}>", hide=hide)
         await self._command(Stage.DATA, "DATA", expected=3, hide=hide)
-        answer = await self._hand_over(letter.content)
+        answer = await self._hand_over(letter)
         if answer.code // 100 != 2:
             raise refusal(Stage.ANSWER, answer.code, answer.message, hide=hide)
         self._must_reset = False
         return f"{answer.code} {clean(answer.message, hide=hide)}"
+
+    def take_over(self) -> asyncio.Transport:
+        """The bare connection, for a protocol of the caller's own; this session is over.
+
+        Raises TemporaryFailure when the server has said more than it was asked: an answer that came before
+        its question must never be taken for a later one.
+        """
+        transport, protocol = self._smtp.transport, self._smtp.protocol
+        if transport is None or transport.is_closing():
+            raise ConnectionGone(f"{self._server} ended the connection; nothing was sent")
+        if getattr(protocol, "_buffer", b""):
+            self.abort()
+            raise TemporaryFailure(f"{self._server} answered more than it was asked; nothing was sent")
+        return cast(asyncio.Transport, transport)  # uvloop's is one in all but its ancestry
 
     async def close(self) -> None:
         """Say goodbye where somebody listens."""
@@ -203,20 +220,6 @@ class Session:
 
     # ----------------------------------------------------------------- sending
 
-    def _mail_options(self, letter: Letter) -> str:
-        """What MAIL must say of this email; refuses what this server cannot take, before anything is sent."""
-        international = not (letter.content.isascii() and (letter.sender + letter.recipient).isascii())
-        if international and not self.takes_international_addresses:
-            problem = (
-                "the address has letters outside ASCII before the @, and the mail server does not take that"
-            )
-            raise PermanentFailure(f"{problem} (SMTPUTF8); ask for another address", blame=Blame.RECIPIENT)
-        if 0 < self.size_limit < len(letter.content):
-            problem = f"the email has {len(letter.content)} bytes and the mail server takes {self.size_limit}"
-            raise PermanentFailure(f"{problem}; send fewer or smaller pictures", blame=Blame.MESSAGE)
-        size = f" SIZE={len(letter.content)}" if self._smtp.supports_extension("size") else ""
-        return size + (" SMTPUTF8 BODY=8BITMIME" if international else "")
-
     async def _command(
         self, stage: Stage, line: str, *, expected: int = 2, hide: tuple[str, ...] = ()
     ) -> None:
@@ -239,13 +242,13 @@ class Session:
         if answer.code // 100 != expected:
             raise refusal(stage, answer.code, answer.message, hide=hide)
 
-    async def _hand_over(self, content: bytes) -> aiosmtplib.SMTPResponse:
+    async def _hand_over(self, letter: Letter) -> aiosmtplib.SMTPResponse:
         """The irreversible call: the body, the dot, and the wait for the one answer that counts."""
         protocol = self._smtp.protocol
         try:
             if protocol is None:
                 raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-            protocol.write(_DOT.sub(b"..", content) + b".\r\n")
+            protocol.write(dotted(letter) + b".\r\n")
         except aiosmtplib.SMTPException as error:
             raise lost(Stage.DATA, f"{self._server} ended the connection") from error
         try:
@@ -300,12 +303,6 @@ class Pool:
         finally:
             if session.is_open:
                 self._idle.append(session)
-
-
-def _who(letter: Letter) -> tuple[str, ...]:
-    """Patterns of the reader's address, which servers like to repeat; logs and the ledger never hold it."""
-    local = letter.recipient.rpartition("@")[0]
-    return (re.escape(letter.recipient), rf"(?<!\w){re.escape(local)}(?!\w)")
 
 
 def _ssl_error(error: BaseException | None) -> ssl.SSLError | None:

@@ -1,0 +1,412 @@
+"""One conversation with a mail server at one round trip a letter (RFC 2920), by callbacks only.
+
+``Wire`` takes over a connection that ``smtp.Session`` has opened, encrypted and logged in. It pulls its next
+letter itself and says what became of each:
+
+    354 for A            ->  body of A, dot, MAIL RCPT DATA of B, in one write
+    250 for A, 250 250 354 for B  ->  A is sent; body of B, dot, MAIL RCPT DATA of C
+
+At most one letter is past its dot without an answer, so a lost connection leaves at most one uncertain;
+the one after it has only been announced and is handed back. Answers are counted: one that nobody asked for
+ends the conversation and is never taken for a later letter's. A server without PIPELINING hears the same
+commands one by one. There is no task, no future and no log line for a letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from bot.channels.email.hearing import Hearing
+from bot.channels.email.mime import Letter
+from bot.channels.email.replies import LONGEST, Stage, clean, lost, refusal
+from bot.channels.email.terms import Terms, dotted, who
+from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
+
+GOODBYE_SECONDS = 5
+
+
+class Step(Enum):
+    """What the server owes an answer to."""
+
+    RESET = auto()
+    SENDER = auto()
+    RECIPIENT = auto()
+    DATA = auto()
+    ANSWER = auto()  # to a finished letter: the one that counts
+    NOTHING = auto()  # to a lone dot, after DATA was granted though the recipient was refused
+    GOODBYE = auto()
+
+
+_RESET, _SENDER, _RECIPIENT, _DATA, _ANSWER, _NOTHING, _GOODBYE = Step
+_ASIDE = frozenset({_RESET, _NOTHING, _GOODBYE})
+_STAGES = {_SENDER: Stage.SENDER, _RECIPIENT: Stage.RECIPIENT, _DATA: Stage.DATA, _ANSWER: Stage.ANSWER}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calls:
+    """Whom a wire asks and tells. All are synchronous, quick, and called in the event loop's thread.
+
+    ``pull`` gives the next letter, or None for nothing right now. ``began`` is told just before a letter's
+    final dot can be on the wire. ``done`` hears the server's answer or exactly one of the three failures,
+    ``back`` gets a letter that was pulled and certainly not sent, with the reason; ``ended`` hears once that
+    the conversation is over: None for a quiet end. What one of them raises reaches ``crashed``.
+    """
+
+    pull: Callable[[], Letter | None]
+    began: Callable[[Letter], None]
+    done: Callable[[Letter, str | DeliveryError], None]
+    back: Callable[[Letter, DeliveryError], None]
+    ended: Callable[[DeliveryError | None], None]
+    crashed: Callable[[BaseException], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """How a wire behaves. Times are seconds."""
+
+    place: str  # the server, in words for people
+    terms: Terms
+    timeout: float = 60  # for each command
+    patience: float = 600  # for the answer to a finished letter
+    idle: float = 30  # without a letter, until we say goodbye
+    letters: int = 0  # after so many, goodbye: some relays count them; 0: no limit
+
+
+class Wire(asyncio.Protocol):
+    """One open conversation. ``start`` takes the connection over; ``ended`` is told when it is gone."""
+
+    def __init__(self, rules: Rules, calls: Calls, *, clock: Callable[[], float]) -> None:
+        self._rules, self._calls, self._clock = rules, calls, clock
+        self._place, self._pipelining = rules.place, rules.terms.pipelining
+        self._transport: asyncio.Transport
+        self.answers = 0  # letters of which the server told the outcome
+        self._room = rules.letters or -1  # letters that this conversation may still take
+        self._leaving = self._over = False
+        self._busy = False  # reading or asking: what a callback wakes waits until that is done
+        self._owed: deque[Step] = deque()  # answers that must come, in this order
+        self._unsaid: deque[tuple[Step, bytes]] = deque()  # without PIPELINING: what waits for its turn
+        self._out: Letter | None = None  # past DATA, not yet answered
+        self._dot_is_out = False  # its last byte was given away
+        self._next: Letter | None = None  # announced
+        self._no: DeliveryError | None = None  # what MAIL or RCPT said of it
+        self._granted = False  # 354 is here: its body goes out once everything that came was read
+        self._must_reset = False
+        self._after_dot = 0  # bytes that we wrote after the last dot
+        self._hearing = Hearing()
+        self._since = clock()  # of the last thing said or heard
+
+    # ----------------------------------------------------------------- from outside
+
+    def start(self, transport: asyncio.Transport, first: Letter) -> None:
+        """Take the connection over, and begin with this letter."""
+        self._transport = transport
+        transport.set_protocol(self)
+        self.wake(first)
+
+    def wake(self, first: Letter | None = None) -> None:
+        """There may be letters again."""
+        try:
+            self._feed(first)
+        except Exception as error:
+            self._crash(error)
+
+    def leave(self) -> None:
+        """Pull no more; goodbye once everything in flight is answered."""
+        self._leaving = True
+        self.wake()
+
+    def abort(self) -> None:
+        """End it here and now."""
+        self._end("we ended the connection")
+
+    def expire(self, now: float) -> None:
+        """End a wait that took too long; say goodbye after a long idleness."""
+        waited = now - self._since
+        if not self._owed:
+            if waited >= self._rules.idle:
+                self.leave()
+            return
+        step = self._owed[0]
+        limit = self._rules.patience if step is _ANSWER else self._rules.timeout
+        if step is _GOODBYE and waited >= min(limit, GOODBYE_SECONDS):
+            self._end(None)
+        elif waited >= limit:
+            self._end(f"{self._place} did not answer within {limit:g} s")
+
+    # ----------------------------------------------------------------- what the loop tells
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._read(data)
+        except Exception as error:
+            self._crash(error)
+
+    def eof_received(self) -> None:
+        """Nothing more will be answered: the transport closes itself."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        quiet = self._next is None and (not self._owed or self._owed[0] is _GOODBYE)
+        why = f" ({clean(str(error))})" if error else ""
+        self._end(None if quiet else f"{self._place} ended the connection{why}")
+
+    def resume_writing(self) -> None:
+        """The server is reading again: its time to answer counts from here."""
+        self._since = self._clock()
+
+    # ----------------------------------------------------------------- hearing
+
+    def _read(self, data: bytes) -> None:
+        """Understand everything that came, and only then say the next thing.
+
+        So an answer that came before its question is found out: at that time, nobody owed it.
+        """
+        if self._over:
+            return
+        self._since = self._clock()
+        self._busy = True
+        for code, words in self._hearing.answers(data):
+            self._answer(code, words)
+            if self._over:
+                return
+        self._busy = False
+        if self._hearing.nonsense is not None:
+            self._nonsense(self._hearing.nonsense)
+        elif self._hearing.is_amid and not self._owed:
+            self._nonsense(self._hearing.partial)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._granted:
+            self._hand_over()
+        elif self._unsaid:
+            if not self._owed:
+                self._write(self._turn())
+        else:
+            self._feed()
+
+    def _answer(self, code: int, words: bytes) -> None:
+        step = self._owed.popleft() if self._owed else None
+        letter = self._out if step is _ANSWER else self._next
+        if step is None or step in _ASIDE:
+            self._aside(step, code, words)
+        elif letter is None:
+            self._nonsense(words)
+        elif step is _ANSWER:
+            self._answered(letter, code, words)
+        elif step is _DATA:
+            self._data(letter, code, words)
+        else:
+            self._announcement(letter, step, code, words)
+
+    def _aside(self, step: Step | None, code: int, words: bytes) -> None:
+        """An answer about no letter; one that nobody asked for may only say that the server closes."""
+        if step is _GOODBYE:
+            self._end(None)
+        elif code == 421:
+            self._closes(words, quiet=step is None and self.answers > 0)
+        elif step is None or (step is _RESET and code // 100 != 2):
+            self._nonsense(words)
+        elif step is _RESET:
+            self._must_reset = False
+
+    def _announcement(self, letter: Letter, step: Step, code: int, words: bytes) -> None:
+        """The answer to MAIL or RCPT; with PIPELINING a refusal counts only when DATA's answer is in step."""
+        if code // 100 == 2 and self._no is None:
+            self._must_reset = True
+        elif code // 100 in (2, 3) or (code == 503 and step is _SENDER and self._pipelining):
+            self._nonsense(words)
+        elif code == 421 and (step is _SENDER or self._no is not None):
+            self._closes(words)
+        elif self._no is None:
+            self._no = _refusal(letter, step, code, words)
+            if code == 421 or not self._pipelining:
+                self._refused(letter, self._no, words, code=code)
+
+    def _data(self, letter: Letter, code: int, words: bytes) -> None:
+        """The answer to DATA."""
+        if code == 354 and self._no is None:
+            self._granted = True
+        elif code == 354 and self._must_reset:
+            self._take_nothing(letter, self._no, words)
+        elif code // 100 in (2, 3):
+            self._nonsense(words)
+        else:
+            self._refused(letter, self._no or _refusal(letter, _DATA, code, words), words, code=code)
+
+    def _take_nothing(self, letter: Letter, failure: DeliveryError | None, words: bytes) -> None:
+        """DATA was granted though RCPT was refused: a lone dot ends it, and RCPT's word stands."""
+        if failure is not None:
+            self._owed.append(_NOTHING)
+            self._write(b".\r\n")
+            self._refused(letter, failure, words)
+
+    def _refused(self, letter: Letter, failure: DeliveryError, words: bytes, *, code: int = 0) -> None:
+        self._next = self._no = None
+        self._unsaid.clear()
+        self.answers += 1
+        self._calls.done(letter, failure)
+        if code == 421:
+            self._closes(words)
+
+    def _answered(self, letter: Letter, code: int, words: bytes) -> None:
+        """The one answer that counts. One that overtook our dot may refuse, but accepts nothing."""
+        if self._transport.get_write_buffer_size() > self._after_dot:
+            self._dot_is_out = False
+            if code // 100 == 2:
+                self._nonsense(words)
+                return
+        self._out = None
+        self.answers += 1
+        if code // 100 == 2:
+            self._calls.done(letter, f"{code} {_note(words, letter)}")
+            return
+        self._calls.done(letter, _refusal(letter, _ANSWER, code, words))
+        if code // 100 == 3:
+            self._nonsense(words)
+        elif code == 421 or not self._dot_is_out:
+            self._closes(words, code=code)
+
+    # ----------------------------------------------------------------- saying
+
+    def _feed(self, first: Letter | None = None) -> None:
+        """Announce the next letter, if this is the moment."""
+        if self._over or self._busy or self._next is not None or (self._owed and not self._pipelining):
+            return
+        if self._transport.is_closing() and first is None:
+            return  # the loop is about to tell us
+        group = self._announce(first)
+        if group:
+            self._write(group)
+        elif self._leaving and not self._owed:
+            self._owed.append(_GOODBYE)
+            self._write(b"QUIT\r\n")
+
+    def _announce(self, first: Letter | None = None) -> bytes:
+        """What to say for the next letter, or nothing when there is none."""
+        self._busy = True
+        mail = self._fitting(first)
+        self._busy = False
+        if self._next is None:
+            return b""
+        group = [(_RESET, b"RSET\r\n")] if self._must_reset else []
+        recipient = f"RCPT TO:<{self._next.recipient}>\r\n".encode()
+        group += (_SENDER, mail.encode()), (_RECIPIENT, recipient), (_DATA, b"DATA\r\n")
+        if not self._pipelining:
+            self._unsaid.extend(group)
+            return self._turn()
+        self._owed.extend(step for step, _ in group)
+        return b"".join(command for _, command in group)
+
+    def _fitting(self, letter: Letter | None) -> str:
+        """Pull until a letter comes that this server takes at all; returns its MAIL command."""
+        while True:
+            if not self._room:
+                self._leaving = True
+            if letter is None and not self._leaving:
+                letter = self._calls.pull()
+            if letter is None:
+                return ""
+            self._next = letter
+            try:
+                mail = _mail(letter, self._rules.terms)
+            except PermanentFailure as failure:
+                self._next = None
+                self._calls.done(letter, failure)
+                letter = None
+                continue
+            self._room -= 1
+            return mail
+
+    def _turn(self) -> bytes:
+        step, command = self._unsaid.popleft()
+        self._owed.append(step)
+        return command
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():  # else the loop is about to tell us
+            self._since = self._clock()
+            self._after_dot += len(data)
+            self._transport.write(data)
+
+    def _hand_over(self) -> None:
+        """The irreversible write: the body, the dot, and the announcement of the letter after it."""
+        letter = self._next
+        if letter is None or self._transport.is_closing():
+            return  # the loop is about to tell us; nothing was sent
+        body = dotted(letter)
+        self._granted = self._must_reset = self._dot_is_out = False
+        self._out, self._next = letter, None
+        self._owed.append(_ANSWER)
+        after = self._announce() if self._pipelining else b""
+        self._busy = True
+        self._calls.began(letter)
+        self._busy = False
+        self._dot_is_out = True
+        self._after_dot = len(after)
+        self._transport.writelines((body, b".\r\n" + after))
+
+    # ----------------------------------------------------------------- ending
+
+    def _nonsense(self, words: bytes) -> None:
+        """Out of step: whose answer would be whose cannot be known any more."""
+        self._end(f'{self._place} said what nobody asked for ("{clean(_text(words))[:80]}")')
+
+    def _closes(self, words: bytes, *, code: int = 421, quiet: bool = False) -> None:
+        reason = f"{self._place} closes the connection: {code} {clean(_text(words))}"
+        self._end(None if quiet else reason, code=code)
+
+    def _end(self, reason: str | None, *, code: int | None = None) -> None:
+        """Say and hear nothing more, and give every letter its one outcome."""
+        if self._over:
+            return
+        self._over = True
+        self._transport.abort()
+        why = reason or f"{self._place} ended the connection"
+        try:
+            self._let_go(why, code)
+            self._calls.ended(TemporaryFailure(why, code=code) if reason else None)
+        except Exception as error:
+            self._calls.crashed(error)
+
+    def _let_go(self, why: str, code: int | None) -> None:
+        (out, announced), self._out, self._next = (self._out, self._next), None, None
+        if out is not None and self._dot_is_out:
+            self._calls.done(out, lost(Stage.ANSWER, why))
+        for letter in (None if self._dot_is_out else out, announced):
+            if letter is not None:
+                self._calls.back(letter, TemporaryFailure(f"{why}; nothing was sent", code=code))
+
+    def _crash(self, error: Exception) -> None:
+        """A callback that fails is ours to mend, not the server's: it ends the run, with its own words."""
+        self._calls.crashed(error)
+        self._end("a fault of our own ended the connection")
+
+
+def _mail(letter: Letter, terms: Terms) -> str:
+    """The MAIL command. An address that could end its line would be a command of its own."""
+    if not (letter.sender + letter.recipient).isprintable():
+        problem = "an address of the envelope holds a control character; correct it"
+        raise PermanentFailure(problem, blame=Blame.RECIPIENT)
+    return f"MAIL FROM:<{letter.sender}>{terms.options(letter)}\r\n"
+
+
+def _note(words: bytes, letter: Letter) -> str:
+    """The server's answer for the ledger; cleaned the long way only where it could name the reader."""
+    text = _text(words)
+    local = letter.recipient.partition("@")[0].casefold()
+    if "@" in text or not text.isprintable() or len(text) > LONGEST or local in text.casefold():
+        return clean(text, hide=who(letter))
+    return text
+
+
+def _text(words: bytes) -> str:
+    return words.decode("utf-8", "replace").strip()
+
+
+def _refusal(letter: Letter, step: Step, code: int, words: bytes) -> DeliveryError:
+    return refusal(_STAGES[step], code, _text(words), hide=who(letter))

@@ -1,0 +1,52 @@
+"""How one letter is put to one server: what MAIL says of it, its dots, and whom an answer must not name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bot.channels.email.mime import Letter
+from bot.errors import Blame, PermanentFailure
+
+_DOT = re.compile(rb"(?m)^\.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What a server takes, as its last EHLO said."""
+
+    pipelining: bool = False  # it hears several commands before it answers (RFC 2920)
+    international: bool = False  # addresses with letters outside ASCII before the @ (SMTPUTF8)
+    sizes: bool = False  # it wants to know how many bytes will come (RFC 1870)
+    largest: int = 0  # bytes of the largest email it takes; 0 when it does not say
+
+    def options(self, letter: Letter) -> str:
+        """What MAIL says of this letter; refuses what this server cannot take, before anything is sent."""
+        size = len(letter.content)
+        international = not (letter.content.isascii() and (letter.sender + letter.recipient).isascii())
+        if international and not self.international:
+            problem = (
+                "the address has letters outside ASCII before the @, and the mail server does not take that"
+            )
+            raise PermanentFailure(f"{problem} (SMTPUTF8); ask for another address", blame=Blame.RECIPIENT)
+        if 0 < self.largest < size:
+            problem = f"the email has {size} bytes and the mail server takes {self.largest}"
+            raise PermanentFailure(f"{problem}; send fewer or smaller pictures", blame=Blame.MESSAGE)
+        told = f" SIZE={size}" if self.sizes else ""
+        return told + (" SMTPUTF8 BODY=8BITMIME" if international else "")
+
+
+def dotted(letter: Letter) -> bytes:
+    """The content as DATA wants it: leading dots doubled, a line end last, without the final dot."""
+    if letter.stuffed is not None:
+        return letter.stuffed
+    content = letter.content if letter.content.endswith(b"\r\n") else letter.content + b"\r\n"
+    if b"\n." in content or content.startswith(b"."):  # the search is quick, the regular expression is not
+        return _DOT.sub(b"..", content)
+    return content
+
+
+def who(letter: Letter) -> tuple[str, ...]:
+    """Patterns of the reader's address, which servers like to repeat; logs and the ledger never hold it."""
+    local = letter.recipient.rpartition("@")[0]
+    return (re.escape(letter.recipient), rf"(?<!\w){re.escape(local)}(?!\w)")

@@ -1,0 +1,576 @@
+"""The pipelined conversation with a real server that fails on order: what each answer means for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.mailings import Clock, Mailing, letter, letters, relay, until
+from support.pipelining_server import DROP, SILENT, TAKE_AND_DROP, Fault, Server, pipelining_server
+from support.smtp_server import self_made_certificate, smtp_server
+
+from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
+
+FOR_EVER = 1e9
+PIPELINED = ["PIPELINING", "SIZE 50000000", "SMTPUTF8", "8BITMIME"]
+ONE_BY_ONE = PIPELINED[1:]
+BOTH = pytest.mark.parametrize("extensions", [PIPELINED, ONE_BY_ONE], ids=["pipelining", "one by one"])
+
+
+async def send(server: Server, mailing: Mailing, *, connections: int = 1, **options: object) -> Mailing:
+    """Send all of it over this server."""
+    lines = mailing.over(relay(server.port, **options), connections=connections)
+    assert await asyncio.wait_for(lines.run(), 30) == []
+    return mailing
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made here, valid for localhost; trusted by nobody who is not told to."""
+    return self_made_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+# --------------------------------------------------------------------------- sent
+
+
+@BOTH
+async def test_letters_arrive_as_they_were_composed(extensions: list[str]) -> None:
+    """Every byte, leading dots too, over one connection."""
+    body = b".a dot\r\n..two\r\n.\r\nMAIL FROM:<x@example.org>\r\n.\r\n\xc3\xa9\r\n\r\n.\r\n"
+    mailing = Mailing([letter(number, body=body) for number in range(5)])
+    async with pipelining_server(extensions=extensions) as server:
+        await send(server, mailing)
+
+        assert server.bodies == {one.id: one.content for one in (letter(n, body=body) for n in range(5))}
+        assert server.connections == 1
+        assert mailing.outcome(0) == "250 2.0.0 Ok: queued as 4Bx7"
+        assert mailing.tags == [0, 1, 2, 3, 4]
+
+
+async def test_a_letter_costs_one_round_trip() -> None:
+    """The body of one goes out together with the commands of the next, and the goodbye last."""
+    async with pipelining_server() as server:
+        await send(server, Mailing(letters(3)))
+
+        group = ["MAIL", "RCPT", "DATA"]
+        assert server.packets == [["EHLO"], group, ["BODY", *group], ["BODY", *group], ["BODY"], ["QUIT"]]
+
+
+async def test_without_pipelining_every_command_waits_for_its_answer() -> None:
+    """The same letters, one command at a time."""
+    async with pipelining_server(extensions=ONE_BY_ONE) as server:
+        await send(server, Mailing(letters(2)))
+
+        assert all(len(packet) <= 1 for packet in server.packets)
+        assert server.accepted.total() == 2
+
+
+async def test_another_server_without_pipelining_takes_them_too() -> None:
+    """aiosmtpd, which nobody here wrote."""
+    async with smtp_server() as server:
+        lines = (mailing := Mailing(letters(20))).over(relay(server.port), connections=3)
+        await lines.run()
+
+        assert len(mailing.sent) == len(server.taken) == 20
+        assert {taken.content for taken in server.taken} == {one.content for one in letters(20)}
+
+
+@BOTH
+async def test_answers_may_come_in_crumbs(extensions: list[str]) -> None:
+    """A packet may end within an answer, a line, or a line end."""
+    async with pipelining_server(extensions=extensions, crumbs=True) as server:
+        mailing = await send(server, Mailing(letters(4)))
+
+        assert mailing.sent == set(server.accepted) == {one.id for one in letters(4)}
+
+
+@BOTH
+async def test_answers_may_have_several_lines(extensions: list[str]) -> None:
+    """They are one answer, and its words are kept."""
+    script = [
+        Fault(step="MAIL", answer="250-first\r\n250 second"),
+        Fault(step="DOT", answer="250-one\r\n250 two"),
+    ]
+    async with pipelining_server(script, extensions=extensions) as server:
+        mailing = await send(server, Mailing(letters(2)))
+
+        assert mailing.outcome(1) == "250 one two"
+
+
+async def test_began_is_told_before_the_dot_and_only_then() -> None:
+    """A letter that was refused before its body never began."""
+    async with pipelining_server([None, Fault(step="RCPT", answer="550 5.1.1 who?")]) as server:
+        mailing = await send(server, Mailing(letters(3)))
+
+        assert mailing.began == [letter(0).id, letter(2).id]
+
+
+async def test_size_and_international_addresses_are_told_per_letter() -> None:
+    """As each server asks for it."""
+    foreign = letter(1, recipient="用户@example.com")
+    async with pipelining_server() as server:
+        await send(server, Mailing([letter(0), foreign]))
+
+        mails = [command for command in server.commands if command.startswith("MAIL")]
+        assert mails[0] == f"MAIL FROM:<bounces@example.org> SIZE={len(letter(0).content)}"
+        assert mails[1].endswith(f"SIZE={len(foreign.content)} SMTPUTF8 BODY=8BITMIME")
+        assert "RCPT TO:<用户@example.com>" in server.commands
+
+
+async def test_what_a_server_cannot_take_is_refused_before_it_hears_of_it() -> None:
+    """Too large, or without SMTPUTF8; the others go on."""
+    mail = [letter(0), letter(1, body=b"x" * 500), letter(2, recipient="用户@example.com"), letter(3)]
+    async with pipelining_server(extensions=["PIPELINING", "SIZE 400"]) as server:
+        mailing = await send(server, Mailing(mail))
+
+        assert mailing.sent == {mail[0].id, mail[3].id}
+        assert "400" in str(mailing.outcome(1))
+        assert "SMTPUTF8" in str(mailing.outcome(2))
+        assert server.accepted.total() == 2
+
+
+async def test_an_address_cannot_become_a_command() -> None:
+    """Even one that got past every check before."""
+    mail = [letter(0, recipient="a@example.com>\r\nRCPT TO:<b@example.com"), letter(1)]
+    async with pipelining_server() as server:
+        mailing = await send(server, Mailing(mail))
+
+        assert isinstance(mailing.outcome(0), PermanentFailure)
+        assert not any("b@example.com" in command for command in server.commands)
+
+
+# --------------------------------------------------------------------------- refused
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("step", "answer", "kind", "blame"),
+    [
+        ("MAIL", "550 5.7.1 not from you", PermanentFailure, Blame.SENDER),
+        ("MAIL", "451 4.3.0 later", TemporaryFailure, None),
+        ("RCPT", "550 5.1.1 no such user", PermanentFailure, Blame.RECIPIENT),
+        ("RCPT", "550-5.1.1 no\r\n550 5.1.1 such user", PermanentFailure, Blame.RECIPIENT),
+        ("RCPT", "450 4.2.1 greylisted", TemporaryFailure, None),
+        ("DATA", "503 what?", PermanentFailure, Blame.MESSAGE),
+        ("DATA", "451 4.3.0 later", TemporaryFailure, None),
+        ("DOT", "554 5.6.0 we do not like it", PermanentFailure, Blame.MESSAGE),
+        ("DOT", "452 4.3.1 disk full", TemporaryFailure, None),
+    ],
+)
+async def test_a_refusal_is_that_letters_own(
+    extensions: list[str], step: str, answer: str, kind: type[DeliveryError], blame: Blame | None
+) -> None:
+    """The letters before and after it are sent, over the same connection."""
+    script = [None, Fault(step=step, answer=answer), None]
+    async with pipelining_server(script, extensions=extensions) as server:
+        mailing = await send(server, Mailing(letters(4)))
+
+        refused = mailing.outcome(1)
+        assert type(refused) is kind
+        assert refused.code == int(answer[:3])  # type: ignore[union-attr]
+        assert getattr(refused, "blame", None) is blame
+        assert mailing.sent == set(server.accepted) == {letter(n).id for n in (0, 2, 3)}
+        assert server.connections == 1
+        assert mailing.troubles == []
+
+
+async def test_a_granted_data_after_a_refused_recipient_takes_nothing() -> None:
+    """A lone dot ends it, no body is sent, and the recipient's refusal stands (RFC 2920)."""
+    script = [
+        Fault(step="RCPT", answer="550 5.1.1 no"),
+        None,
+        Fault(step="RCPT", answer="450 4.2.1 later"),
+        None,
+    ]
+    async with pipelining_server(script, always_grants=True) as server:
+        mailing = await send(server, Mailing(letters(4)))
+
+        assert isinstance(mailing.outcome(0), PermanentFailure)
+        assert isinstance(mailing.outcome(2), TemporaryFailure)
+        assert mailing.sent == set(server.accepted) == {letter(1).id, letter(3).id}
+        assert server.finished.total() == 2
+        assert server.connections == 1
+
+
+async def test_a_granted_data_after_a_refused_sender_ends_the_conversation() -> None:
+    """Nobody can know whose transaction that would be."""
+    async with pipelining_server(
+        [Fault(step="MAIL", answer="451 4.3.0 later")], always_grants=True
+    ) as server:
+        mailing = await send(server, Mailing(letters(2)), timeout=5)
+
+        assert server.finished.total() == 2
+        assert mailing.sent == {letter(0).id, letter(1).id}
+        assert server.connections == 2
+
+
+async def test_an_answer_never_names_the_reader() -> None:
+    """Servers repeat the address; logs and the ledger never hold it."""
+    script = [
+        Fault(step="DOT", answer="250 Ok for reader.0@example.com"),
+        Fault(step="RCPT", answer="550 5.1.1 <reader.1@example.com>: reader.1 unknown"),
+        Fault(step="DOT", answer="250 queued for READER.2"),
+    ]
+    async with pipelining_server(script) as server:
+        mailing = await send(server, Mailing(letters(3)))
+
+        assert not any(re.search("(?i)reader", str(mailing.outcome(number))) for number in range(3))
+
+
+# --------------------------------------------------------------------------- lost on the way
+
+
+@BOTH
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+async def test_a_lost_connection_before_the_dot_costs_nothing(extensions: list[str], step: str) -> None:
+    """The letter was only announced: it goes out over a new connection."""
+    async with pipelining_server([None, Fault(step=step, answer=DROP)], extensions=extensions) as server:
+        mailing = await send(server, Mailing(letters(4)))
+
+        assert mailing.sent == set(server.accepted) == {one.id for one in letters(4)}
+        assert server.connections == 2
+        assert [name for name, _ in mailing.troubles] == ["relay"]
+
+
+@BOTH
+@pytest.mark.parametrize("order", [DROP, TAKE_AND_DROP])
+async def test_a_lost_connection_after_the_dot_is_unknown(extensions: list[str], order: str) -> None:
+    """One letter only, and never a second time; the announced one behind it is sent."""
+    async with pipelining_server([None, Fault(step="DOT", answer=order)], extensions=extensions) as server:
+        mailing = await send(server, Mailing(letters(4)))
+
+        assert mailing.unknown == {letter(1).id}
+        assert mailing.sent == {letter(n).id for n in (0, 2, 3)}
+        assert server.finished[letter(1).id] == 1
+
+
+async def test_who_is_unlucky_twice_comes_back_later() -> None:
+    """A letter whose announcement ends every connection must not end them for ever."""
+    faults = [None, Fault(step="RCPT", answer=DROP), Fault(step="RCPT", answer=DROP)]
+    mailing = Mailing(letters(3))
+    async with pipelining_server(faults) as server:
+        clock = Clock()
+        lines = mailing.over(
+            relay(server.port, timeout=FOR_EVER, patience=FOR_EVER), idle=FOR_EVER, clock=clock
+        )
+        mailing.on_trouble = lambda: setattr(clock, "now", clock.now + 301)
+        run = asyncio.ensure_future(lines.run())
+        await until(lambda: mailing.troubles[1:])
+        lines.look()
+        await run
+
+        assert isinstance(mailing.outcome(1), TemporaryFailure)
+        assert "nothing was sent" in str(mailing.outcome(1))
+        assert mailing.sent == {letter(0).id, letter(2).id}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("step", "outcome"),
+    [("MAIL", str), ("RCPT", TemporaryFailure), ("DATA", TemporaryFailure), ("DOT", TemporaryFailure)],
+)
+async def test_421_ends_the_conversation_and_loses_nobody(
+    extensions: list[str], step: str, outcome: type
+) -> None:
+    """At MAIL the letter goes elsewhere; later it is certainly not sent; who comes after is sent."""
+    async with pipelining_server(
+        [None, Fault(step=step, answer="421 4.3.2 bye")], extensions=extensions
+    ) as server:
+        mailing = await send(server, Mailing(letters(4)))
+
+        assert isinstance(mailing.outcome(1), outcome)
+        assert mailing.sent == set(server.accepted) >= {letter(n).id for n in (0, 2, 3)}
+        assert [failure.code for _, failure in mailing.troubles] == [421]
+
+
+async def test_an_idle_connection_that_ends_is_no_trouble() -> None:
+    """Servers close idle ones, with or without a word; the next letter opens another."""
+    mailing = Mailing(letters(1))
+    mailing.expected = 3
+    async with pipelining_server() as server:
+        run = asyncio.ensure_future(mailing.over(relay(server.port)).run())
+        for number, close in ((1, server.hang_up), (2, lambda: server.say("421 4.4.2 idle"))):
+            await until(lambda: len(mailing.outcomes) == number)  # noqa: B023
+            close()
+            await until(lambda: mailing.lines.open == 0)
+            mailing.waiting.append(letter(number))
+            mailing.lines.wake()
+        await run
+
+        assert len(mailing.sent) == 3
+        assert mailing.troubles == []
+
+
+async def test_a_server_that_counts_letters_is_left_in_time() -> None:
+    """With the limit known, nobody meets a 421."""
+    mailing = Mailing(letters(10))
+    async with pipelining_server(per_connection=3) as server:
+        await mailing.over(relay(server.port, limit=3)).run()
+
+        assert len(mailing.sent) == 10
+        assert server.connections == 4
+        assert mailing.troubles == []
+
+
+async def test_a_server_that_counts_letters_unasked_loses_nobody() -> None:
+    """With the limit unknown, the one too many is sent over the next connection."""
+    async with pipelining_server(per_connection=3) as server:
+        mailing = await send(server, Mailing(letters(10)))
+
+        assert len(mailing.sent) == server.accepted.total() == 10
+
+
+# --------------------------------------------------------------------------- more than was asked
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("step", "answer"),
+    [
+        ("MAIL", "250 ok\r\n250 and one more"),
+        ("MAIL", "250 ok\r\n354 and one more"),
+        ("RCPT", "250 ok\r\n250 and one more"),
+        ("RCPT", "250 ok\r\n354 now"),
+        ("DATA", "354 go ahead\r\n250 already taken"),
+        ("DATA", "354 go ahead\r\n25"),
+        ("DATA", "250 no need"),
+        ("DOT", "250 ok\r\n250 the next one, too"),
+        ("DOT", "451 no\r\n250 the next one, though"),
+        ("DOT", "250 ok\r\n354 and go on"),
+    ],
+)
+async def test_a_smuggled_answer_is_never_another_letters(
+    extensions: list[str], step: str, answer: str
+) -> None:
+    """The conversation ends; nobody counts as sent whom the server did not accept."""
+    async with pipelining_server([Fault(step=step, answer=answer)], extensions=extensions) as server:
+        clock = Clock()
+        mailing = Mailing(letters(4))
+        mailing.on_trouble = lambda: setattr(clock, "now", clock.now + 301)
+        lines = mailing.over(
+            relay(server.port, timeout=FOR_EVER, patience=FOR_EVER), idle=FOR_EVER, clock=clock
+        )
+        mailing.on_trouble = lambda: (
+            setattr(clock, "now", clock.now + 301),
+            asyncio.get_running_loop().call_soon(lines.look),
+        )[0]
+        await lines.run()
+
+        assert mailing.sent <= set(server.accepted) <= mailing.sent | mailing.unknown
+        assert max(server.accepted.values()) == 1
+        assert len(mailing.sent) >= 3
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("words", ["250 ok", "354 go", "hello there", "250-", "2"])
+async def test_words_between_letters_end_the_conversation(words: str) -> None:
+    """An answer that nobody asked for must not wait for a question."""
+    mailing = Mailing(letters(1))
+    mailing.expected = 2
+    async with pipelining_server() as server:
+        run = asyncio.ensure_future(mailing.over(relay(server.port)).run())
+        await until(lambda: mailing.outcomes)
+        server.say(words)
+        await until(lambda: mailing.lines.open == 0)
+        mailing.waiting.append(letter(1))
+        mailing.lines.wake()
+        await run
+
+        assert len(mailing.sent) == server.accepted.total() == server.connections == 2
+        assert len(mailing.troubles) == 1
+
+
+@pytest.mark.parametrize("answer", ["250 ok", "552 5.3.4 too big", "421 4.3.2 bye"])
+async def test_an_answer_that_overtakes_the_dot_accepts_nothing(answer: str) -> None:
+    """The server speaks while most of the body is still with us: it may refuse, never accept."""
+    large = letter(0, body=b"x" * 76 * 400_000 + b"\r\n")
+    async with pipelining_server([Fault(step="BODY", answer=answer)]) as server:
+        mailing = await send(server, Mailing([large, letter(1)]))
+
+        taken = answer.startswith("250")  # not believed: it is sent once more
+        assert isinstance(mailing.outcome(0), str if taken else DeliveryError)
+        assert not isinstance(mailing.outcome(0), UnknownOutcome)
+        assert server.accepted[large.id] == int(taken)
+        assert letter(1).id in mailing.sent
+
+
+async def test_an_endless_answer_ends_the_conversation() -> None:
+    """It must not fill the memory."""
+    async with pipelining_server([Fault(step="DOT", answer="250-more\r\n" * 9000 + "250 end")]) as server:
+        mailing = await send(server, Mailing(letters(2)))
+
+        assert isinstance(mailing.outcome(0), UnknownOutcome)
+        assert letter(1).id in mailing.sent
+
+
+# --------------------------------------------------------------------------- encryption
+
+
+async def test_only_what_is_said_under_encryption_counts(certificate: Path) -> None:
+    """PIPELINING in clear text could be anybody's word."""
+    async with pipelining_server(
+        certificate=certificate, extensions=ONE_BY_ONE, before_tls=PIPELINED
+    ) as server:
+        mailing = await send(server, Mailing(letters(3)), security="starttls", ca_file=str(certificate))
+
+        assert len(mailing.sent) == 3
+        assert all(len(packet) <= 1 for packet in server.packets)
+
+
+async def test_letters_are_pipelined_under_encryption(certificate: Path) -> None:
+    """The same group in one write."""
+    async with pipelining_server(certificate=certificate) as server:
+        mailing = await send(server, Mailing(letters(3)), security="starttls", ca_file=str(certificate))
+
+        assert len(mailing.sent) == 3
+        assert ["BODY", "MAIL", "RCPT", "DATA"] in server.packets
+
+
+async def test_answers_injected_before_encryption_are_never_heard(certificate: Path) -> None:
+    """Nobody on the way can answer for the server."""
+    injected = b"250-PIPELINING\r\n250 SMTPUTF8\r\n250 ok\r\n250 ok\r\n354 go\r\n"
+    async with pipelining_server(
+        certificate=certificate, extensions=["8BITMIME"], injected=injected
+    ) as server:
+        mailing = Mailing(letters(1))
+        lines = mailing.over(relay(server.port, security="starttls", ca_file=str(certificate), timeout=5))
+        try:
+            await lines.run()
+        except PermanentFailure:
+            assert [one.id for one in lines.unsent()] == [letter(0).id]  # refused: also right
+        assert set(server.accepted) == mailing.sent
+        assert not any(packet == ["MAIL", "RCPT", "DATA"] for packet in server.packets)
+
+
+# --------------------------------------------------------------------------- time
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("step", "wait", "kind"),
+    [("MAIL", 60, str), ("RCPT", 60, str), ("DATA", 60, str), ("DOT", 600, UnknownOutcome)],
+)
+async def test_a_silent_server_is_left_in_time(
+    extensions: list[str], step: str, wait: int, kind: type
+) -> None:
+    """Sixty seconds for a command, ten minutes for the answer that counts."""
+    clock, mailing = Clock(), Mailing(letters(3))
+    async with pipelining_server([None, Fault(step=step, answer=SILENT)], extensions=extensions) as server:
+        lines = mailing.over(relay(server.port, timeout=60, patience=600), clock=clock)
+        run = asyncio.ensure_future(lines.run())
+        await until(lambda: [one for one in server.talks if one._mute])
+        await until(lambda: len(mailing.outcomes) == 1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        clock.now += wait - 1
+        lines.look()
+        assert lines.open == 1
+        clock.now += 1
+        lines.look()
+        await run
+
+        assert isinstance(mailing.outcome(1), kind)
+        assert mailing.sent >= {letter(0).id, letter(2).id}
+
+
+async def test_an_idle_conversation_says_goodbye() -> None:
+    """Nobody keeps a relay's connection without need."""
+    clock, mailing = Clock(), Mailing(letters(1))
+    mailing.expected = 2
+    async with pipelining_server() as server:
+        lines = mailing.over(relay(server.port), clock=clock, idle=30)
+        run = asyncio.ensure_future(lines.run())
+        await until(lambda: mailing.outcomes)
+        clock.now += 30
+        lines.look()
+        await until(lambda: lines.open == 0)
+        assert server.commands[-1] == "QUIT"
+        lines.stop()
+        assert await run == []
+
+
+# --------------------------------------------------------------------------- any order of faults
+
+
+FAULTS = st.one_of(
+    st.none(),
+    st.builds(
+        Fault,
+        step=st.sampled_from(["MAIL", "RCPT", "DATA", "DOT"]),
+        answer=st.sampled_from(
+            [
+                "451 4.3.0 later",
+                "550 5.1.1 no",
+                "503 5.5.1 what",
+                "421 4.3.2 bye",
+                "250 ok\r\n250 and one more",
+                "250-ok\r\n250 long",
+                "451 no\r\n250 yes",
+                "354 go\r\n354 go",
+                "nonsense",
+                "299",
+                DROP,
+            ]
+        ),
+    ),
+    st.builds(Fault, step=st.just("DOT"), answer=st.just(TAKE_AND_DROP)),
+    st.builds(Fault, step=st.just("BODY"), answer=st.sampled_from([DROP, "421 4.3.2 bye"])),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    script=st.lists(FAULTS, max_size=12),
+    connections=st.integers(1, 3),
+    pipelining=st.booleans(),
+    crumbs=st.booleans(),
+    always_grants=st.booleans(),
+)
+def test_whatever_goes_wrong_every_letter_has_one_true_outcome(
+    script: list[Fault | None], connections: int, pipelining: bool, crumbs: bool, always_grants: bool
+) -> None:
+    """Sent are those that the server accepted, none twice; unknown only those whose dot was out."""
+    mailing, clock = Mailing(letters(15)), Clock()
+
+    async def main() -> Server:
+        extensions = PIPELINED if pipelining else ONE_BY_ONE
+        async with pipelining_server(
+            script, extensions=extensions, crumbs=crumbs, always_grants=always_grants
+        ) as server:
+            lines = mailing.over(
+                relay(server.port, timeout=FOR_EVER, patience=FOR_EVER),
+                connections=connections,
+                idle=FOR_EVER,
+                clock=clock,
+            )
+
+            def rested() -> None:
+                clock.now += 301
+                asyncio.get_running_loop().call_soon(lines.look)
+
+            mailing.on_trouble = rested
+            assert await asyncio.wait_for(lines.run(), 20) == []
+            return server
+
+    server = asyncio.run(main())
+
+    assert len(mailing.outcomes) == 15
+    assert mailing.sent <= set(server.accepted) <= mailing.sent | mailing.unknown
+    assert all(count == 1 for count in server.accepted.values())
+    assert all(count == 1 for count in server.finished.values())
+    assert mailing.unknown <= set(mailing.began)
+    assert len(mailing.unknown) <= len([fault for fault in script if fault])
+
+
+async def test_stuffed_bytes_go_out_as_they_are() -> None:
+    """Whoever composed the letter has done the dots already."""
+    one = replace(letter(0, body=b".dot\r\n"), stuffed=letter(0, body=b"..dot\r\n").content)
+    async with pipelining_server() as server:
+        await send(server, Mailing([one]))
+
+        assert server.bodies[one.id] == one.content
