@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import logging
 import re
+import subprocess
 from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -274,8 +275,9 @@ def test_another_domains_key_is_not_believed() -> None:
         lambda: private_key()[:400] + b"\n-----END PRIVATE KEY-----\n",
         lambda: pem(rsa.generate_private_key(public_exponent=65537, key_size=2048), b"password"),
         lambda: pem(ed25519.Ed25519PrivateKey.generate()),
+        lambda: subprocess.run(["openssl", "genrsa", "768"], check=True, capture_output=True).stdout,
     ],
-    ids=["empty", "no key", "cut", "locked", "not RSA"],
+    ids=["empty", "no key", "cut", "locked", "not RSA", "too short"],
 )
 def test_a_key_that_cannot_sign_is_our_fault(make: Callable[[], bytes]) -> None:
     """In words that tell what to do and hold nothing of the key."""
@@ -296,6 +298,11 @@ def test_a_name_that_cannot_be_in_dns_is_refused(domain: str, selector: str) -> 
     """It would break the header, too."""
     with pytest.raises(PermanentFailure):
         Signer(domain, selector, private_key())
+
+
+def test_a_signer_shows_only_what_is_public() -> None:
+    """Its domain and the name of its key."""
+    assert repr(signer()) == "Signer(domain='example.org', selector='mail2026')"
 
 
 def test_an_international_domain_is_written_in_ascii() -> None:

@@ -143,29 +143,36 @@ def compile_message(
     subject, url = Line.of(message.subject), Line.of(mailing.unsubscribe_url)
     body = body_of(message)
     start = letter_fields(mailing, sender, date)
-    end = (
-        *([] if subject else [subject_field(message.subject)]),
-        *([unsubscribe_field(mailing.unsubscribe_url, leave)] if mailing.unsubscribe_url and not url else []),
-        *list_fields(mailing, sender),
-        *kind_fields(message),
-        *body.head,
-    )
-    names = ("To", "Message-ID", *["Subject"] * bool(subject), *["List-Unsubscribe"] * bool(url))
+    end = (*_shared_fields(message, mailing, leave), *list_fields(mailing, sender), *body.head)
+    bounces = mail_address(envelope_sender or sender.address, what="envelope_sender", blame=Blame.SENDER)
     return Compiled(
         head_start=_head(start),
         head_end=_head(end) + b"\r\n",
         body=_merged(body.body),
-        places=_places(message),
+        places=frozenset(places("\n".join(_texts(message, mailing)))),
         domain=list_domain(mailing) or sender.domain,
         subject=subject,
         unsubscribe_url=url,
         unsubscribe_mailto=leave,
-        envelope_sender=mail_address(
-            envelope_sender or sender.address, what="envelope_sender", blame=Blame.SENDER
-        ),
+        envelope_sender=bounces,
         verp=verp,
-        signing=signer.prepared((*start, *end), names) if signer else None,
+        signing=signer.prepared((*start, *end), _personal_names(subject, url)) if signer else None,
     )
+
+
+def _shared_fields(message: Message, mailing: ListFields, leave: str) -> tuple[str, ...]:
+    """Those that are the same for all readers unless they hold a personal piece."""
+    shared: list[str] = []
+    if not places(message.subject):
+        shared.append(subject_field(message.subject))
+    if mailing.unsubscribe_url and not places(mailing.unsubscribe_url):
+        shared.append(unsubscribe_field(mailing.unsubscribe_url, leave))
+    return (*shared, *kind_fields(message))
+
+
+def _personal_names(subject: Line, url: Line) -> tuple[str, ...]:
+    """In the order in which ``Compiled`` writes them."""
+    return ("To", "Message-ID", *["Subject"] * bool(subject), *["List-Unsubscribe"] * bool(url))
 
 
 def _head(lines: Sequence[str]) -> bytes:
@@ -196,9 +203,9 @@ def _merged(pieces: Iterable[bytes | Encoded]) -> tuple[bytes | Encoded, ...]:
 # --------------------------------------------------------------------------- what must be there
 
 
-def _places(message: Message) -> frozenset[str]:
-    url = message.mailing.unsubscribe_url if message.mailing else ""
-    return frozenset(places(f"{message.text}\n{message.html}\n{message.subject}\n{url}"))
+def _texts(message: Message, mailing: ListFields) -> tuple[str, ...]:
+    """Where personal pieces may stand."""
+    return message.text, message.html, message.subject, mailing.unsubscribe_url
 
 
 def _checked(message: Message, postal_address: str) -> tuple[ListFields, datetime]:
@@ -207,8 +214,8 @@ def _checked(message: Message, postal_address: str) -> tuple[ListFields, datetim
         raise PermanentFailure("this message has no sender and no list; it was not made for email")
     if message.date is None or message.date.tzinfo is None:
         raise PermanentFailure("this message has no date with a zone; an email takes the time of its slot")
-    texts = (message.text, message.html, message.subject, message.mailing.unsubscribe_url)
-    if any(_UNFINISHED.search(piece) for text in texts for piece in fixed(text)):
+    around = (piece for text in _texts(message, message.mailing) for piece in fixed(text))
+    if any(map(_UNFINISHED.search, around)):
         raise PermanentFailure("a personal piece of this email was not filled in; it must not go out")
     if message.kind == "issue":
         _check_legal_lines(message, message.mailing.unsubscribe_url, postal_address)
