@@ -9,6 +9,7 @@
     |   +-- NotFoundError         no such item, channel, delivery
     +-- BusyError                 another run holds the lock: come back later
     +-- StoreError                the database cannot be used: missing, newer than the program, damaged
+    +-- Lost                      another worker has this part of the issue now: drop it and take another
     +-- DeliveryError             a channel could not deliver; exactly three kinds:
         +-- TemporaryFailure      not sent; come back later
         +-- PermanentFailure      not sent; stop
@@ -91,6 +92,12 @@ class StoreError(BroadsideError):
     """The database cannot be used."""
 
     exit_code = 6
+
+
+class Lost(BroadsideError):
+    """Another worker has this part of an issue now; whatever is still in hand of it must not be sent."""
+
+    exit_code = 5
 
 
 class Blame(StrEnum):

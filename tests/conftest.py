@@ -6,8 +6,13 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
+
+from bot.store.engine import open_store
+from tests.support.postgres import Cluster, cluster
 
 _connect = socket.socket.connect
 
@@ -32,6 +37,39 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         _connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of our own, started once for all tests that want it; its database t1 has our tables."""
+    with cluster() as server:
+        open_store(server.database()).dispose()
+        yield server
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=(pytest.mark.server, pytest.mark.xdist_group("postgresql"))),
+    ]
+)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new store, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        return
+    server: Cluster = request.getfixturevalue("postgres")
+    url = server.database("t1")
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def any_store(store_url: str) -> Iterator[Engine]:
+    """That store, opened."""
+    engine = open_store(store_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, ProgrammingError
@@ -106,7 +107,7 @@ def _engine(url: URL, place: str, *, readonly: bool) -> Engine:
     if readonly:
         return _open_readonly(url, place)
     if not _is_sqlite(url):
-        return create_engine(url)
+        return _server(url)
     path = Path(str(url.database))
     path.parent.mkdir(parents=True, exist_ok=True)
     return _sqlite(url, lambda: _connect(path))
@@ -118,6 +119,31 @@ def _connect(path: Path) -> sqlite3.Connection:
     # A claim must be on disk before the call: NORMAL could lose it with the power.
     connection.execute("PRAGMA synchronous=FULL")
     return connection
+
+
+def _server(url: URL, **settings: Any) -> Engine:
+    """A database server's; PostgreSQL is spoken to by psycopg 3, whichever way the URL spells it."""
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    try:
+        engine = create_engine(url, **settings)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"{_shown(url)}: the driver {error.name} is not installed; pip install 'broadside[postgresql]'"
+        ) from error
+    if url.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _durable)
+    return engine
+
+
+def _durable(connection: Any, _record: object) -> None:
+    """A claim must be on disk before the call, also where the server is set up to be quicker than that."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    connection.commit()
 
 
 def _memory(url: URL) -> Engine:
@@ -187,7 +213,7 @@ def _open_readonly(url: URL, place: str) -> Engine:
 def _look(url: URL) -> Engine | None:
     """Something to read from that cannot write; None when there is nothing yet."""
     if not _is_sqlite(url):
-        return create_engine(url, connect_args={"options": "-c default_transaction_read_only=on"})
+        return _server(url, connect_args={"options": "-c default_transaction_read_only=on"})
     path = Path(str(url.database))
     return _single(url, _traceless(path)) if path.exists() else None
 

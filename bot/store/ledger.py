@@ -6,7 +6,9 @@ it comes from, so two workers, or a worker and a person, can never both be right
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import (
@@ -36,10 +38,10 @@ from bot.store.history import (
     read_issues,
     unseen,
 )
+from bot.store.letterbook import EVERYTHING, PLENTY, Letterbook
 from bot.store.recording import Recorder
 from bot.store.rows import batches, changing_values, to_delivery
 
-EVERYTHING = "*"  # the scope of STOP
 _OPEN = (State.PLANNED, State.DEFERRED)
 _IN_DOUBT = (State.CLAIMED, State.UNKNOWN)
 _table = schema.delivery
@@ -113,8 +115,8 @@ class Ledger:
         """The moment of the next open delivery, ``now`` if it is overdue; None when all is done."""
         query = select(func.min(_table.c.due)).where(self._in(_OPEN))
         with reading(self.engine) as connection:
-            first: datetime | None = connection.scalar(query)
-        return None if first is None else max(first, now)
+            found = (connection.scalar(query), self._letters(connection).next_due())
+        return min((max(first, now) for first in found if first is not None), default=None)
 
     def claim(self, keys: Sequence[str], now: datetime) -> list[Delivery]:
         """Take these for sending, on disk before this returns. Who comes second gets nothing."""
@@ -135,6 +137,9 @@ class Ledger:
         """The same for several, all or nothing."""
         with writing(self.engine) as connection:
             for delivery in deliveries:
+                if delivery.name:
+                    self._decide(connection, delivery, _IN_DOUBT)
+                    continue
                 # Whoever claimed it anew has another claimed_at: a late worker cannot overwrite that.
                 mine = _table.c.claimed_at == delivery.claimed_at
                 self._change(connection, delivery, self._in(_IN_DOUBT), mine)
@@ -142,7 +147,10 @@ class Ledger:
     def revise(self, delivery: Delivery, *, was: State) -> None:
         """Write a person's decision on a delivery that is still as they saw it, else StoreError."""
         with writing(self.engine) as connection:
-            self._change(connection, delivery, self._in([was]))
+            if delivery.name:
+                self._decide(connection, delivery, [was])
+            else:
+                self._change(connection, delivery, self._in([was]))
 
     def recover(self, now: datetime) -> list[Delivery]:
         """After a crash: what was claimed may have gone out. Only under the lock, before any claim."""
@@ -193,10 +201,14 @@ class Ledger:
     def _change(self, connection: Connection, delivery: Delivery, *wanted: ColumnElement[bool]) -> None:
         query = update(_table).where(_table.c.key == delivery.key, *wanted).values(changing_values(delivery))
         if connection.execute(query).rowcount != 1:
-            raise StoreError(
-                f"delivery {delivery.key[:12]} ({delivery.subject} on {delivery.channel}): somebody else has "
-                "changed it meanwhile; look at it again with bot status"
-            )
+            raise _changed(delivery)
+
+    def _decide(self, connection: Connection, delivery: Delivery, was: Sequence[State]) -> None:
+        if not self._letters(connection).revise(delivery, was=was):
+            raise _changed(delivery)
+
+    def _letters(self, connection: Connection) -> Letterbook:
+        return Letterbook(connection, mode=self.mode, publication=self.publication)
 
     def _in(self, states: Iterable[State]) -> ColumnElement[bool]:
         return (_table.c.mode == self.mode) & _table.c.state.in_([state.value for state in states])
@@ -227,15 +239,26 @@ class Ledger:
         if subject is not None:
             query = query.where(_table.c.subject == subject)
         with reading(self.engine) as connection:
-            return [to_delivery(row) for row in connection.execute(query.order_by(_table.c.id).limit(limit))]
+            found = [to_delivery(row) for row in connection.execute(query.order_by(_table.c.id).limit(limit))]
+            states = tuple(states or State)
+            return found + self._letters(connection).deliveries(states, channel, subject, limit - len(found))
 
     def get(self, key_prefix: str) -> Delivery:
-        """The one delivery whose key begins so; NotFoundError for none or several."""
+        """The one delivery whose key begins so, or the letter of that name: "i12.345" is found at once.
+
+        NotFoundError for none or several.
+        """
         prefix = key_prefix.casefold()
         key = _table.c.key
         query = select(_table).where(_table.c.mode == self.mode, key >= prefix, key < prefix + "g").limit(2)
         with reading(self.engine) as connection:
-            found = [to_delivery(row) for row in connection.execute(query)] if prefix else []
+            letters = self._letters(connection)
+            named = letters.named(prefix)
+            found = [to_delivery(row) for row in connection.execute(query)] if prefix and not named else []
+            if named:
+                found = [named]
+            elif prefix and len(found) < 2 and not (found and len(prefix) >= PLENTY):
+                found += letters.with_key(prefix)
         if len(found) == 1:
             return found[0]
         problem = "several deliveries begin" if found else "no delivery begins"
@@ -246,12 +269,19 @@ class Ledger:
         group = (_table.c.channel, _table.c.state)
         query = select(*group, func.count()).where(_table.c.mode == self.mode).group_by(*group)
         with reading(self.engine) as connection:
-            return {(channel, State(state)): count for channel, state, count in connection.execute(query)}
+            found = Counter(self._letters(connection).counts())
+            for channel, state, count in connection.execute(query):
+                found[channel, State(state)] += count
+        return dict(found)
 
     def issues(self, limit: int = 10) -> list[IssueRecord]:
         """The latest issues and how far each has come, newest first."""
         with reading(self.engine) as connection:
-            return read_issues(connection, self.mode, limit)
+            letters = self._letters(connection)
+            return [
+                replace(each, counts=letters.counts_of(each.subject) or each.counts)
+                for each in read_issues(connection, self.mode, limit)
+            ]
 
     # ----------------------------------------------------------------------- people's brakes, and the clock
 
@@ -284,6 +314,13 @@ class Ledger:
                 select(schema.tick.c.at).where(schema.tick.c.mode == self.mode)
             )
         return at
+
+
+def _changed(delivery: Delivery) -> StoreError:
+    return StoreError(
+        f"delivery {delivery.short} ({delivery.subject} on {delivery.channel}): somebody else has "
+        "changed it meanwhile; look at it again with bot status"
+    )
 
 
 def _in_order(rows: Iterable[Row[tuple[object, ...]]]) -> list[Delivery]:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, case, exists, func, insert, literal, select, text, update
 
-from bot.model import Delivery, Firing, Issue, Message, Post, Recipient, delivery_key
+from bot.model import Delivery, Firing, Issue, Message, Post, Recipient, State, delivery_key
 from bot.store import schema, words
 from bot.store.rows import add_missing, batches, planned_values
+
+CHUNK = 1000  # letters that one worker has at a time
+MANY = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,13 +47,38 @@ class Recorder:
         fired = Firing(schedule=issue.newsletter, slot=issue.slot, outcome="issued", detail=issue.id)
         if not self.firing(fired):
             return 0
-        self._print(issue, channel, now)
+        self._print(issue, channel, now, audience="given", state="done")
         digests = {variant: self._words(message) for variant, message in messages.items()}
         fallback = digests.get("") or next(iter(digests.values()))
         return self._add(
             self._delivery("issue", issue.id, channel, reader, digests.get(reader.lang, fallback), issue.slot)
             for reader in recipients
         )
+
+    def mailing(
+        self,
+        issue: Issue,
+        messages: Mapping[str, Message],
+        channel: str,
+        now: datetime,
+        recipients: Iterable[Recipient] | None = None,
+    ) -> int:
+        """How many letters the issue has; 0 when the slot was dealt with before.
+
+        Without ``recipients`` the subscribers of this moment: who joins later is not among them.
+        """
+        fired = Firing(schedule=issue.newsletter, slot=issue.slot, outcome="issued", detail=issue.id)
+        if not self.firing(fired):
+            return 0
+        audience = "subscribers" if recipients is None else "given"
+        number = self._print(issue, channel, now, audience=audience, state="open")
+        variants = self._variants(number, messages)
+        if recipients is None:
+            total = self._subscribers(number, issue.newsletter, variants)
+        else:
+            total = self._given(number, recipients, variants)
+        self._chunks(number, total, issue.slot)
+        return total
 
     def post(self, post: Post, message: Message, channel: str, now: datetime) -> int:
         """1 for a new delivery; 0 when the slot or the item was dealt with before."""
@@ -65,12 +93,86 @@ class Recorder:
             [self._delivery("post", post.id, channel, recipient, self._words(message), post.slot)]
         )
 
-    def _print(self, issue: Issue, channel: str, now: datetime) -> None:
+    def _print(self, issue: Issue, channel: str, now: datetime, *, audience: str, state: str) -> int:
         of_issue = {"mode": self.mode, "newsletter": issue.newsletter, "subject": issue.id}
         row = {**of_issue, "number": issue.number, "slot": issue.slot, "recorded_at": now}
-        row |= {"channel": channel, "audience": "given", "state": "done", "note": "", "total": 0}
-        self.connection.execute(insert(schema.issue), row)
+        row |= {"channel": channel, "audience": audience, "state": state, "note": "", "total": 0}
+        added = self.connection.execute(insert(schema.issue).returning(schema.issue.c.id), row)
         add_missing(self.connection, schema.printed, [{**of_issue, "item": item.id} for item in issue.items])
+        return int(added.scalar_one())
+
+    def _variants(self, number: int, messages: Mapping[str, Message]) -> dict[str, int]:
+        """The place of each language's words; those for everybody else come first, under ""."""
+        fallback = "" if "" in messages else next(iter(messages))
+        langs = [fallback, *(lang for lang in messages if lang != fallback)]
+        rows = [
+            {"issue": number, "number": place, "lang": lang, "message": self._words(messages[lang])}
+            for place, lang in enumerate(langs)
+        ]
+        self.connection.execute(insert(schema.variant), rows)
+        return {lang: place for place, lang in enumerate(langs) if lang}
+
+    def _subscribers(self, number: int, newsletter: str, variants: Mapping[str, int]) -> int:
+        reader, letters = schema.subscriber.c, schema.letter
+        of = schema.subscription.c.subscriber_id
+        suppressed = exists().where(schema.suppression.c.address_key == reader.address_key)
+        words = case(variants, value=reader.lang, else_=0) if variants else literal(0)
+        place = func.row_number().over(order_by=of)
+        query = (
+            select(
+                literal(number),
+                place,
+                of,
+                words,
+                literal(State.PLANNED.value),
+                literal(0),
+                literal(0),
+                literal(0),
+            )
+            .join(schema.subscriber, reader.id == of)
+            .where(schema.subscription.c.newsletter == newsletter, ~suppressed)
+        )
+        columns = ("issue", "number", "reader", "variant", "state", "attempts", "doubts", "fence")
+        add = insert(letters).from_select(columns, query).execution_options(preserve_rowcount=True)
+        total: int = self.connection.execute(add).rowcount
+        if total >= MANY and self.connection.dialect.name == "postgresql":
+            self.connection.execute(text("ANALYZE letter"))  # else its first plans take the table for empty
+        return total
+
+    def _given(self, number: int, recipients: Iterable[Recipient], variants: Mapping[str, int]) -> int:
+        rows = (
+            {
+                "issue": number,
+                "number": place,
+                "reader": reader.id,
+                "variant": variants.get(reader.lang, 0),
+                "state": State.PLANNED.value,
+                "attempts": 0,
+                "doubts": 0,
+                "fence": 0,
+            }
+            for place, reader in enumerate(recipients, start=1)
+        )
+        return sum(add_missing(self.connection, schema.letter, batch) for batch in batches(rows))
+
+    def _chunks(self, number: int, total: int, due: datetime) -> None:
+        rows: Iterator[dict[str, object]] = (
+            {
+                "issue": number,
+                "number": place,
+                "first": first,
+                "last": min(first + CHUNK - 1, total),
+                "due": due,
+                "fence": 0,
+                **{state.value: 0 for state in State},
+                "planned": min(CHUNK, total - first + 1),
+            }
+            for place, first in enumerate(range(1, total + 1, CHUNK), start=1)
+        )
+        for batch in batches(rows):
+            self.connection.execute(insert(schema.chunk), batch)
+        of = update(schema.issue).where(schema.issue.c.id == number)
+        self.connection.execute(of.values(total=total, state="open" if total else "done"))
 
     def _words(self, message: Message) -> str:
         body = words.to_text(message)

@@ -22,7 +22,9 @@ def add_missing(connection: Connection, table: Table, rows: Sequence[Values]) ->
     if not rows:
         return 0
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    added: int = connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
+    # preserve_rowcount: SQLAlchemy would not ask PostgreSQL's driver how many rows an INSERT made.
+    query = dialect.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    added: int = connection.execute(query, list(rows)).rowcount
     return added
 
 

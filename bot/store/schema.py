@@ -66,6 +66,11 @@ def moment(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def from_moment(value: int) -> datetime:
+    """And back."""
+    return _EPOCH + value * _MICROSECOND
+
+
 def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False)
 
@@ -260,7 +265,7 @@ subscriber = Table(
     _moment("created_at"),
     _text("source"),
     PrimaryKeyConstraint("id"),
-    UniqueConstraint("address_key"),
+    Index(None, "address_key", unique=True),  # an index, not a constraint: the first long list builds it last
 )
 
 subscription = Table(
@@ -271,6 +276,7 @@ subscription = Table(
     _moment("since"),
     PrimaryKeyConstraint("newsletter", "subscriber_id"),  # in the order in which a mailing is read
     Index(None, "subscriber_id"),
+    sqlite_with_rowid=False,  # the key is nearly the whole row
 )
 
 suppression = Table(

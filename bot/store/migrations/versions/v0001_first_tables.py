@@ -180,8 +180,8 @@ def _audience() -> None:
         _moment("created_at"),
         _text("source"),
         _key("subscriber", "id"),
-        sa.UniqueConstraint("address_key", name="uq_subscriber_address_key"),
     )
+    op.create_index("ix_subscriber_address_key", "subscriber", ["address_key"], unique=True)
     op.create_table(
         "subscription",
         _text("newsletter"),
@@ -191,6 +191,7 @@ def _audience() -> None:
         sa.ForeignKeyConstraint(
             ["subscriber_id"], ["subscriber.id"], name="fk_subscription_subscriber_id", ondelete="CASCADE"
         ),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_subscription_subscriber_id", "subscription", ["subscriber_id"])
     op.create_table(
