@@ -281,6 +281,20 @@ def test_a_subject_comes_back_as_it_was(subject: str) -> None:
     assert all(len(word) <= 75 for word in re.findall(rb"=\?\S+\?=", value))
 
 
+@pytest.mark.parametrize("letters", ["é", "ü🙂"])
+def test_each_encoded_word_can_be_read_by_itself(letters: str) -> None:
+    """A word is never cut within a character, wherever that stands (RFC 2047, section 5)."""
+    for before in range(80):
+        subject = "a" * before + letters + "b" * 80
+
+        (value,) = lines(raw(issue(subject=subject)), "Subject")
+
+        words = re.findall(rb"=\?\S+\?=", value)
+        assert "".join(_decoded(word) for word in words) == subject
+        assert len(words) > 1
+        assert all(len(word) <= 75 for word in words)
+
+
 PRINTABLE = st.text(
     st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp", "Cn", "Co"), blacklist_characters="\x85"),
     max_size=120,

@@ -195,23 +195,12 @@ class Shifted:
 
     @classmethod
     def of(cls, text: str, write: Write) -> Shifted:
-        stretches = [piece.replace("\n", "\r\n").encode() for piece in fixed(text)]
-        start, *rest = stretches
-        runs: list[tuple[list[bytes | str], bytes]] = []
-        for name, words in zip(places(text), rest, strict=True):
-            if runs and len(runs[-1][1]) < _GROUP:  # too short to be worth three shifts, or to lend from
-                runs[-1] = ([*runs[-1][0], runs[-1][1], name], words)
-            else:
-                runs.append(([name], words))
-        if runs and len(runs[-1][1]) < _GROUP:
-            runs[-1] = ([*runs[-1][0], runs[-1][1]], b"")
-        last = len(runs)
+        start, *rest = [piece.replace("\n", "\r\n").encode() for piece in fixed(text)]
+        runs = _runs(places(text), rest)
+        stretches = [_Stretch.of(words, last=n == len(runs)) for n, (_, words) in enumerate(runs, start=1)]
         return cls(
             first=_Stretch.of(start, last=not runs, shifts=1),
-            runs=tuple(
-                (tuple(run), _Stretch.of(words, last=number == last))
-                for number, (run, words) in enumerate(runs, start=1)
-            ),
+            runs=tuple(zip((tuple(run) for run, _ in runs), stretches, strict=True)),
             write=write,
         )
 
@@ -226,6 +215,21 @@ class Shifted:
 
     def _words(self, run: Iterable[bytes | str], values: Mapping[str, str]) -> Iterable[bytes]:
         return (w if isinstance(w, bytes) else self.write(values[w]).encode() for w in run)
+
+
+def _runs(names: Iterable[str], after: Iterable[bytes]) -> list[tuple[list[bytes | str], bytes]]:
+    """Each name with the words after it; short words, which are not worth three shifts, go into the run."""
+    runs: list[tuple[list[bytes | str], bytes]] = []
+    for name, words in zip(names, after, strict=True):
+        run: list[bytes | str] = [name]
+        if runs and len(runs[-1][1]) < _GROUP:
+            before, short = runs.pop()
+            run = [*before, short, name]
+        runs.append((run, words))
+    if runs and len(runs[-1][1]) < _GROUP:
+        run, short = runs.pop()
+        runs.append(([*run, short], b""))
+    return runs
 
 
 def base64_lines(data: bytes) -> bytes:
