@@ -34,8 +34,9 @@ def main(url: str, file: str, seconds: str, rules: PaceRules) -> None:
             allowance.add(grant, received)
             ask = received if grant.count else received + grant.wait.total_seconds()
             continue
-        waits = [allowance.wait(now), ask - now if ask > now else None]
-        time.sleep(max(min([wait for wait in waits if wait is not None], default=0.0005), 0.0002))
+        until_slot, until_ask = allowance.wait(now), ask - now if ask > now else None
+        waits = [wait for wait in (until_slot, until_ask, end - now) if wait is not None]
+        time.sleep(max(min(waits), 0.0002))
     print(json.dumps({"costs": costs, "dropped": allowance.dropped}), flush=True)
 
 
