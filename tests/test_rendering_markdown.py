@@ -108,6 +108,16 @@ def test_a_table_too_wide_for_a_phone_becomes_records() -> None:
     assert "<strong>Membership</strong>: 175" in html
 
 
+def test_a_table_with_a_word_that_cannot_be_broken_becomes_records() -> None:
+    """An address has no place to break, so it would push the phone's edge; Thai may break nearly anywhere."""
+    row = "| a | b |\n|---|---|\n| {} | c |"
+
+    assert "<table" not in to_html(row.format("<https://example.org/" + "x" * 30 + ">"))
+    assert "<table" in to_html(row.format("<https://example.org/>"))
+    assert "<table" in to_html(row.format("พระราชบัญญัติป้องกันและปราบปรามการค้ามนุษย์มีผลใช้บังคับแล้ว"))
+    assert "<table" in to_html(row.format("世界人口販売反対の日に関する国連総会決議について話し合いました"))
+
+
 def test_a_paragraph_against_the_direction_of_its_item_says_so() -> None:
     """An Arabic quotation in an English story, an English one in an Arabic story."""
     assert (

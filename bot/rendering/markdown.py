@@ -13,6 +13,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 
 import nh3
+import regex
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
@@ -26,6 +27,7 @@ TOP_HEADING = 3  # h1 is the newsletter, h2 the item
 WIDE_TABLE = 34  # columns of text that still fit a narrow phone without breaking words
 
 _WORDS = ("text", "code_inline", "text_special")
+_BREAKABLE = regex.compile(r"[\p{Line_Break=SA}\p{Line_Break=ID}\p{Line_Break=CJ}]")
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 _TAGS = frozenset(
     """
@@ -244,8 +246,9 @@ def _fits(table: Sequence[Token]) -> bool:
 
 
 def _longest_word(text: str) -> int:
-    # A run without spaces in Thai or Chinese can be broken nearly anywhere.
-    return max((min(max(wcswidth(word), 0), 14) for word in text.split()), default=0)
+    """In columns. A run without spaces in Thai or Chinese can be broken nearly anywhere, an address cannot."""
+    widths = ((max(wcswidth(word), 0), bool(_BREAKABLE.search(word))) for word in text.split())
+    return max((min(width, 14) if breakable else width for width, breakable in widths), default=0)
 
 
 def _records(table: Sequence[Token]) -> list[Token]:
