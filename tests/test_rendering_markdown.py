@@ -43,6 +43,9 @@ def test_what_looks_like_markup_stays_words(words: str) -> None:
         "/local",
         "vbscript:x",
         "file:///etc",
+        "https://bank.example@evil.example",
+        "https://user:pass@evil.example/",
+        r"https://bank.example\@evil.example",
     ],
 )
 def test_a_link_that_leads_elsewhere_becomes_words(link: str) -> None:
@@ -52,11 +55,14 @@ def test_a_link_that_leads_elsewhere_becomes_words(link: str) -> None:
 
 def test_good_links_stay() -> None:
     """With their title, in angle brackets too."""
-    html = to_html('[a](https://e.org/?x=1&y=2 "t") <https://e.org> [m](mailto:a@b.org)')
+    html = to_html(
+        '[a](https://e.org/?x=1&y=2 "t") <https://e.org> [m](mailto:a@b.org) [p](https://e.org/@p)'
+    )
 
     assert '<a href="https://e.org/?x=1&amp;y=2" title="t">a</a>' in html
     assert '<a href="https://e.org">https://e.org</a>' in html
     assert '<a href="mailto:a@b.org">m</a>' in html
+    assert '<a href="https://e.org/@p">p</a>' in html
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ WIDE_TABLE = 34  # columns of text that still fit a narrow phone without breakin
 _WORDS = ("text", "code_inline", "text_special")
 _BREAKABLE = regex.compile(r"[\p{Line_Break=SA}\p{Line_Break=ID}\p{Line_Break=CJ}]")
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+_HIDES_ITS_HOST = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
 _TAGS = frozenset(
     """
     a abbr b bdi bdo blockquote br caption code dd del div dl dt em h3 h4 h5 h6 hr i ins li ol p pre q s small
@@ -85,8 +86,8 @@ def clean(text: str) -> str:
 
 
 def is_safe(url: str) -> bool:
-    """Whether a link may stand in a mail."""
-    return bool(_SAFE_LINK.match(url))
+    """Whether a link may stand in a mail: ``https://bank.example@evil.example`` leads to the second host."""
+    return bool(_SAFE_LINK.match(url)) and not _HIDES_ITS_HOST.match(url)
 
 
 def sanitised(html: str) -> Markup:
@@ -246,7 +247,7 @@ def _fits(table: Sequence[Token]) -> bool:
 
 
 def _longest_word(text: str) -> int:
-    """In columns. A run without spaces in Thai or Chinese can be broken nearly anywhere, an address cannot."""
+    """In columns. A run without spaces in Thai or Chinese can be broken nearly anywhere, an address not."""
     widths = ((max(wcswidth(word), 0), bool(_BREAKABLE.search(word))) for word in text.split())
     return max((min(width, 14) if breakable else width for width, breakable in widths), default=0)
 
