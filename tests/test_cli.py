@@ -348,6 +348,7 @@ def test_somebody_who_left_cannot_be_added_by_hand(here: Path) -> None:
         (("add", "--title", "x"), 2, "both --title and --url"),
         (("add", "--title", "x", "--url", "javascript:alert(1)"), 4, "javascript"),
         (("run", "--until", "2026-11-30"), 2, "--until needs --now"),
+        (("run", "--now", MONDAY, "--until", NEXT_MONDAY, "--dry-run"), 2, "'bot plan' shows"),
         (("run", "--now", "soon"), 2, "'soon' is not a time; write '2026-11-27 09:00'"),
         (("hold", "nothing-like-it"), 3, "there is no item 'nothing-like-it'"),
         (("settle", "abc"), 2, "Say what you saw"),

@@ -146,6 +146,8 @@ def run_command(
     until = _moment(here, until_text, "--until")
     if until and not now_text:
         raise click.UsageError("--until needs --now: together they say which time is rehearsed.")
+    if until and dry_run:  # a dry run records nothing, so that every slot would show the same item
+        raise click.UsageError("--until does not go with --dry-run; 'bot plan' shows the coming days.")
     if once or now_text or dry_run:
         ticks, was_stopped = asyncio.run(_ticks(here, now, until or now, dry_run=dry_run))
         _tell(here, ticks, dry_run=dry_run, as_json=as_json)
