@@ -345,6 +345,7 @@ async def test_a_stop_file_also_stops_what_was_planned_before(live: Live) -> Non
 # --------------------------------------------------------------------------- processes
 
 
+@pytest.mark.slow
 async def test_the_loop_sends_and_ends_on_sigterm(tmp_path: Path) -> None:
     """``bot run`` ticks at once; SIGTERM ends it with code 0, long before its nap is over."""
     async with smtp_server() as mail:
@@ -367,6 +368,7 @@ async def test_the_loop_sends_and_ends_on_sigterm(tmp_path: Path) -> None:
     assert "@inbox" not in ran.out + ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("args", "code"), [(("run",), 0), (("run", "--once"), 130)])
 async def test_sigterm_in_the_middle_of_a_send_finishes_what_is_on_the_wire(
     tmp_path: Path, args: tuple[str, ...], code: int
