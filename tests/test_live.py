@@ -273,7 +273,7 @@ async def test_a_wrong_secret_stops_its_channel_and_no_other(live: Live, broken:
 async def test_the_loop_does_not_hammer_a_server_that_refuses_the_login(
     tmp_path: Path, certificate: Path
 ) -> None:
-    """Most mails are still overdue then: the loop sleeps as long as it ever does, or the account is locked."""
+    """Most mails are still overdue then: the loop sleeps its longest nap, or the account is locked."""
     async with live_servers(tmp_path, certificate, readers=9) as live:
         live.change(PASSWORD, "wrong " + PASSWORD, file=".env")
         await live.tick()
