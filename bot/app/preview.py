@@ -70,7 +70,7 @@ def _slot(workspace: Workspace, slots: Sequence[str], now: datetime) -> datetime
     return next_slot(parse_slots(slots), workspace.settings.publication.timezone, now) or now
 
 
-def test_issue(workspace: Workspace, *, newsletter: str | None, now: datetime) -> Outgoing:
+def trial_issue(workspace: Workspace, *, newsletter: str | None, now: datetime) -> Outgoing:
     """The next issue as a test mail: said so in its subject, delivered outside the ledger."""
     found = [o for o in draft(workspace, (), newsletter=newsletter, now=now) if isinstance(o.what, Issue)]
     if not found:

@@ -297,7 +297,7 @@ def send_test_command(
     workspace: Path, address: str, newsletter: str | None, now_text: str | None, dry_run: bool
 ) -> None:
     """Send the next issue to one address, marked as a test. The ledger does not count it."""
-    from bot.app.send_test import send_test
+    from bot.app.trial import send_trial
     from bot.app.workspace import Workspace
 
     here = Workspace(workspace, readonly=True)
