@@ -302,7 +302,7 @@ def send_test_command(
 
     here = Workspace(workspace, readonly=True)
     receipt = asyncio.run(
-        send_test(
+        send_trial(
             here, address, newsletter=newsletter, now=_now(here, now_text, dry_run=True), dry_run=dry_run
         )
     )
