@@ -29,11 +29,19 @@ lint: .venv/dev
 
 # The lock file has two parts: what the program needs, then what only the tests need.
 .venv/run: requirements.lock
-	@test -x .venv/bin/python || $(if $(UV),uv venv -q .venv,$(PYTHON) -m venv .venv)
+	@test -x .venv/bin/python || $(if $(UV),uv venv -q .venv,$(MAKE) --no-print-directory .venv/bin/pip)
 	@sed '/^# === only for tests ===/,$$d' requirements.lock > .venv/run.lock
 	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --require-hashes -r .venv/run.lock
 	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Debian keeps the venv module in a package of its own.
+.venv/bin/pip:
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv; \
+	  [ "$$(id -u)" = 0 ] || { echo "Please install one package first: sudo apt-get install python3-venv" >&2; exit 1; }; \
+	  echo "Installing python3-venv ..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null 2>&1; \
+	  $(PYTHON) -m venv .venv; }
 
 .venv/dev: .venv/run
 	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --require-hashes -r requirements.lock

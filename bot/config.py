@@ -33,10 +33,10 @@ from pydantic import (
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from bot.errors import ConfigError
@@ -87,6 +87,8 @@ def _mailbox(value: str) -> str:
     """A From address: "Name <address>" or a bare address."""
     from email_validator import EmailNotValidError, validate_email
 
+    if not value.isprintable():
+        raise ValueError(f"{value!r} holds a line break or another control character")
     name, address = parseaddr(value)
     try:
         checked = validate_email(address or value, check_deliverability=False, test_environment=True)
@@ -99,6 +101,9 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 Language = Annotated[str, BeforeValidator(_language)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
+Slots = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
 Mailbox = Annotated[str, BeforeValidator(_mailbox)]
 
 
@@ -141,7 +146,7 @@ class NewsletterTable(Table):
     language: Language | None = None
     languages: tuple[Language, ...] = ()
     channel: str
-    slots: tuple[str, ...] = Field(min_length=1)
+    slots: Slots = Field(min_length=1)
     sender: Mailbox
     reply_to: Mailbox | Literal[""] = ""
     list_id: str = ""
@@ -156,7 +161,7 @@ class ChannelTable(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     type: str
-    slots: tuple[str, ...] = ()
+    slots: Slots = ()
     languages: tuple[Language, ...] = ()
     tags: tuple[str, ...] = ()
     spacing: Duration = timedelta(minutes=30)
@@ -278,18 +283,30 @@ def load_settings(workspace: Path) -> Settings:
         raise ConfigError(
             file, "", "not found", "make a workspace with 'bot init DIR', or name one with --workspace"
         )
-    _check_names(file)
+    written = _read_toml(file)
+    _check_names(file, written)
     try:
-        settings = _settings_here(file)()
+        settings = _settings_of(written, file.with_name(".env"))()
     except ValidationError as error:
         raise explained(error, workspace) from error
     except SettingsError as error:
-        raise ConfigError(file.with_name(".env"), "", f"cannot be read: {error}") from error
+        advice = 'lists are written as JSON: ["one", "two"]'
+        raise ConfigError(file.with_name(".env"), "", f"cannot be read: {error}", advice) from error
     _check_together(settings, file)
     return settings
 
 
-def _settings_here(file: Path) -> type[Settings]:
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, "", f"is not UTF-8 at byte {error.start}", "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        advice = "text stands in quotes, tables in [brackets]"
+        raise ConfigError(file, "", f"is not valid TOML: {error}", advice) from error
+
+
+def _settings_of(written: dict[str, Any], dotenv: Path) -> type[Settings]:
     class Here(Settings):
         @classmethod
         def settings_customise_sources(
@@ -302,36 +319,29 @@ def _settings_here(file: Path) -> type[Settings]:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (
                 env_settings,
-                DotEnvSettingsSource(
-                    settings_cls, env_file=file.with_name(".env"), env_file_encoding="utf-8"
-                ),
-                TomlConfigSettingsSource(settings_cls, toml_file=file),
+                DotEnvSettingsSource(settings_cls, env_file=dotenv, env_file_encoding="utf-8-sig"),
+                InitSettingsSource(settings_cls, init_kwargs=written),
             )
 
     Here.__name__ = Here.__qualname__ = "Settings"
     return Here
 
 
-def _check_names(file: Path) -> None:
+def _check_names(file: Path, written: Mapping[str, Any]) -> None:
     """Names at the top that nothing reads: a misspelt key would otherwise be silently without effect."""
-    try:
-        keys = list(tomllib.loads(file.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            file, "", f"is not valid TOML: {error}", "text stands in quotes, tables in [brackets]"
-        ) from error
     dotenv = file.with_name(".env")
-    names = [(file, key, key) for key in keys]
+    names = [(file, key, key) for key in written]
     names += [(dotenv, name, name[4:].split("__")[0].lower()) for name in _dotenv_names(dotenv)]
-    for place, written, key in names:
+    for place, name, key in names:
         if key not in Settings.model_fields:
-            raise ConfigError(place, written, "is not a setting", _did_you_mean(key, Settings.model_fields))
+            raise ConfigError(place, name, "is not a setting", _did_you_mean(key, Settings.model_fields))
 
 
 def _dotenv_names(dotenv: Path) -> list[str]:
     if not dotenv.is_file():
         return []
-    return re.findall(r"(?m)^\s*(?:export\s+)?(BOT_\w+)\s*=", dotenv.read_text("utf-8"))
+    given = r"(?m)^[ \t]*(?:export[ \t]+)?(BOT_\w+)[ \t]*=[ \t]*(?=\S)"  # an empty value is not given
+    return re.findall(given, dotenv.read_text("utf-8-sig"))
 
 
 def _check_together(settings: Settings, file: Path) -> None:

@@ -1,46 +1,56 @@
-"""Writing a file so that a reader sees the old one or the new one, never half of it."""
+"""Files appear whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import stat
-import tempfile
+import secrets
 from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside, fsync, rename, fsync the folder. Keeps the permissions of a file that was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-    temporary = Path(name)
+    """Replace the file at ``path``, or make it: after a crash it holds the old bytes or the new ones.
+
+    Missing folders are made. A replaced file keeps its mode and, where we may, its owner; a link keeps
+    pointing where it points. Raises OSError and leaves nothing behind.
+    """
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name[:40]}.{secrets.token_hex(6)}.tmp"
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask())
-        temporary.replace(path)
+        _write(temporary, data, like=target)
+        temporary.replace(target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    _sync_folder(target.parent)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _write(path: Path, data: bytes, *, like: Path) -> None:
+    # Opened with 0o666, so that the person's umask decides about a new file.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        _keep_mode(file.fileno(), like)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_mode(descriptor: int, like: Path) -> None:
+    try:
+        old = like.stat()
+    except FileNotFoundError:
+        return
+    with contextlib.suppress(PermissionError):
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, old.st_mode & 0o7777)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; some file systems cannot, and that is no reason to fail."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
+    """The rename itself must survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
-    except OSError:
-        pass
     finally:
         os.close(descriptor)

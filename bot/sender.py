@@ -76,7 +76,10 @@ class Report:
 
 
 class Sender:
-    """Works off the ledger. ``resolve`` finds a delivery's reader, ``personalise`` puts in their pieces."""
+    """Works off the ledger. ``resolve`` finds a delivery's reader, ``personalise`` puts in their pieces.
+
+    ``stopping`` is asked before each small group: once it is true, only the calls in flight are finished.
+    """
 
     def __init__(
         self,
@@ -86,9 +89,10 @@ class Sender:
         resolve: Callable[[Delivery], Recipient | None],
         personalise: Callable[[Message, Delivery, Recipient], Message],
         clock: Callable[[], datetime],
+        stopping: Callable[[], bool] = lambda: False,
         concurrency: Mapping[str, int] | int = 2,
     ) -> None:
-        self.ledger, self.channels, self.clock = ledger, channels, clock
+        self.ledger, self.channels, self.clock, self._stopping = ledger, channels, clock, stopping
         self._resolve, self._personalise, self._concurrency = resolve, personalise, concurrency
         self._words = lru_cache(maxsize=16)(ledger.message)
 
@@ -119,7 +123,9 @@ class Sender:
         """Small groups until nothing is due; holds are read again with each of them."""
         name = channel.name
         limit = self._concurrency if isinstance(self._concurrency, int) else self._concurrency.get(name, 2)
-        while group := await desk.off_loop(self.ledger.take, name, self.clock(), limit):
+        while not self._stopping() and (
+            group := await desk.off_loop(self.ledger.take, name, self.clock(), limit)
+        ):
             await _all(self._deliver(desk, channel, delivery) for delivery in group)
             if name in desk.stopped:
                 return

@@ -364,7 +364,7 @@ async def test_a_server_that_is_not_there_is_a_temporary_failure() -> None:
     await channel.close()
 
     assert type(failure) is TemporaryFailure
-    assert (finding.level, finding.rule) == (Level.WARN, "mastodon.server.silent")
+    assert (finding.level, finding.rule) == (Level.BLOCK, "mastodon.server.silent")
 
 
 async def test_a_redirect_is_not_followed(server: MastodonServer, channel: MastodonChannel) -> None:

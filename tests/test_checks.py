@@ -53,6 +53,8 @@ def test_no_sample_item_is_blocked(path):
         ({"summary": ""}, "summary.missing", Level.WARN),
         ({"body": ""}, "body.empty", Level.WARN),
         ({"title": "x" * 121}, "title.long", Level.INFO),
+        ({"summary": "x" * 3_001}, "text.long", Level.BLOCK),
+        ({"source": "x" * 301}, "text.long", Level.BLOCK),
         ({"published": date(2026, 11, 24)}, "published.future", Level.WARN),
         ({"url": "https://example.org/?utm_source=x"}, "url.tracking", Level.WARN),
         ({"image": "images/none.png", "alt": "A"}, "image.file.missing", Level.BLOCK),

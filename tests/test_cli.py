@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -347,6 +348,7 @@ def test_somebody_who_left_cannot_be_added_by_hand(here: Path) -> None:
         (("add", "--title", "x"), 2, "both --title and --url"),
         (("add", "--title", "x", "--url", "javascript:alert(1)"), 4, "javascript"),
         (("run", "--until", "2026-11-30"), 2, "--until needs --now"),
+        (("run", "--now", MONDAY, "--until", NEXT_MONDAY, "--dry-run"), 2, "'bot plan' shows"),
         (("run", "--now", "soon"), 2, "'soon' is not a time; write '2026-11-27 09:00'"),
         (("hold", "nothing-like-it"), 3, "there is no item 'nothing-like-it'"),
         (("settle", "abc"), 2, "Say what you saw"),
@@ -394,3 +396,43 @@ def test_a_wrong_setting_of_a_channel_is_told(here: Path, old: str, new: str, sa
 
     assert ran.code == 3
     assert said in ran.err
+
+
+# --------------------------------------------------------------------------- the disk and the machine
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(here: Path, tmp_path: Path) -> None:
+    """Where a folder is in the way of a file, or a file of a folder: place, problem, advice; no traceback."""
+    (tmp_path / "taken").write_text("")
+    (here / "state").write_text("")
+
+    made, ran = bot("init", tmp_path / "taken" / "news"), bot("run", "--once", workspace=here)
+
+    for done in (made, ran):
+        assert done.code in (1, 6)
+        assert done.err.startswith("Error: ")
+        assert len(done.err.splitlines()) == 1
+
+
+def test_nothing_to_put_back_is_said_in_english(here: Path) -> None:
+    """The plural of delivery."""
+    assert bot("retry", workspace=here).out == "Put 0 deliveries back in line.\n"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_preview_never_opens_a_pipe_or_a_file_from_elsewhere(here: Path, tmp_path: Path, kind: str) -> None:
+    """A named item is shown even when it is blocked, but its picture is read only from the queue folder."""
+    picture = here / "queue" / "images" / "x.png"
+    if kind == "pipe":
+        os.mkfifo(picture)
+    else:
+        (tmp_path / "secret.png").write_bytes((here / "queue/images/24-books.png").read_bytes())
+        picture.symlink_to(tmp_path / "secret.png")
+    bot("add", "--title", "Odd", "--url", "https://example.org/odd", workspace=here)
+    file = here / "queue" / "odd.md"
+    file.write_text(file.read_text().replace("title:", "image: images/x.png\nalt: A\ntitle:", 1))
+
+    done = bot("preview", "odd", workspace=here)
+
+    assert done.code == 4
+    assert "image x.png cannot be read: not a file in the queue folder" in done.err

@@ -107,6 +107,12 @@ def test_several_newsletters_and_accounts_of_one_type(workspace: Path) -> None:
         ),
         ("[publication]", "[publication", "bot.toml: is not valid TOML"),
         (
+            "[publication]",
+            'mode = "love"\n[publication]',
+            "bot.toml: mode: Input should be 'rehearsal' or 'live'",
+        ),
+        ("The Shelf <weekly", "The\\nShelf <weekly", "holds a line break or another control character"),
+        (
             "slots",
             'max_lateness = "6 hrs"\nslots',
             "'6 hrs' is not a length of time; write '30m', '6h' or '2d'",
@@ -183,6 +189,16 @@ def test_every_channel_may_have_a_pace(workspace: Path, monkeypatch: pytest.Monk
     assert rules.quota_for("gmail.com") == Quota(per_second=2)
     assert rules.quota_for("web.de") == Quota(per_hour=1000)
     assert (rules.pause.refused, rules.pause.of) == (0.02, 500)
+
+
+def test_what_a_windows_editor_saves_is_read(workspace: Path) -> None:
+    """A byte order mark does no harm, and one slot needs no brackets."""
+    change(workspace, '["Fri 09:00"]', '"Fri 09:00"')
+    text = (workspace / "bot.toml").read_text()
+    (workspace / "bot.toml").write_bytes(text.encode("utf-8-sig"))
+    (workspace / ".env").write_bytes("BOT_MODE=rehearsal\n".encode("utf-8-sig"))
+
+    assert load_settings(workspace).mailings[0].slots == ("Fri 09:00",)
 
 
 def test_no_settings_at_all(tmp_path: Path) -> None:

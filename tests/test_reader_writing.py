@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import QueueError
+from bot.files import write_atomically
 from bot.model import Credit, Item, Reading, Status
-from bot.reader import item_id, item_text, parse_item, read_item, set_fields, write_atomically
+from bot.reader import item_id, item_text, parse_item, read_item, set_fields
 from bot.reader.characters import is_clean_name
 from bot.reader.editing import _set
 from bot.reader.frontmatter import split

@@ -43,6 +43,9 @@ def test_what_looks_like_markup_stays_words(words: str) -> None:
         "/local",
         "vbscript:x",
         "file:///etc",
+        "https://bank.example@evil.example",
+        "https://user:pass@evil.example/",
+        r"https://bank.example\@evil.example",
     ],
 )
 def test_a_link_that_leads_elsewhere_becomes_words(link: str) -> None:
@@ -52,11 +55,14 @@ def test_a_link_that_leads_elsewhere_becomes_words(link: str) -> None:
 
 def test_good_links_stay() -> None:
     """With their title, in angle brackets too."""
-    html = to_html('[a](https://e.org/?x=1&y=2 "t") <https://e.org> [m](mailto:a@b.org)')
+    html = to_html(
+        '[a](https://e.org/?x=1&y=2 "t") <https://e.org> [m](mailto:a@b.org) [p](https://e.org/@p)'
+    )
 
     assert '<a href="https://e.org/?x=1&amp;y=2" title="t">a</a>' in html
     assert '<a href="https://e.org">https://e.org</a>' in html
     assert '<a href="mailto:a@b.org">m</a>' in html
+    assert '<a href="https://e.org/@p">p</a>' in html
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,16 @@ def test_a_table_too_wide_for_a_phone_becomes_records() -> None:
     assert "<table" not in html
     assert '<strong>Organisation</strong>: <a href="https://iom.int">IOM</a><br>' in html
     assert "<strong>Membership</strong>: 175" in html
+
+
+def test_a_table_with_a_word_that_cannot_be_broken_becomes_records() -> None:
+    """An address has no place to break, so it would push the phone's edge; Thai may break nearly anywhere."""
+    row = "| a | b |\n|---|---|\n| {} | c |"
+
+    assert "<table" not in to_html(row.format("<https://example.org/" + "x" * 30 + ">"))
+    assert "<table" in to_html(row.format("<https://example.org/>"))
+    assert "<table" in to_html(row.format("พระราชบัญญัติป้องกันและปราบปรามการค้ามนุษย์มีผลใช้บังคับแล้ว"))
+    assert "<table" in to_html(row.format("世界人口販売反対の日に関する国連総会決議について話し合いました"))
 
 
 def test_a_paragraph_against_the_direction_of_its_item_says_so() -> None:

@@ -64,6 +64,7 @@ def test_only_plain_text_is_not_escaped(folders: tuple[Path, Path], name: str, e
         ("one\n{{ value.missing }}", 2),
         ("one\n{{ 'a' + 1 }}", 2),
         ("\n\n{{ range(10**9) }}", 3),
+        ('{{ "a" * 10**17 }}', 1),
         ("\n{{ value.__class__ }}", 2),
         ("\n{{ ''.__class__.__mro__ }}", 2),
         ("\n{{ values.append(1) }}", 2),

@@ -322,3 +322,11 @@ def test_two_runs_cannot_overlap_and_death_lets_go(tmp_path: Path) -> None:
         pass
     with tick_lock(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("name", ["postgresql+pg8000://host/db", "nosuch://host/db"])
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_database_without_its_driver_is_one_line(name: str, readonly: bool) -> None:
+    """Said with what to do, never a traceback."""
+    with pytest.raises(StoreError, match="the driver of this database is not here"):
+        open_store(name, readonly=readonly)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
@@ -18,7 +19,13 @@ def scope_of(workspace: Workspace, what: str) -> str:
         return EVERYTHING
     if what in workspace.settings.channels or what in workspace.settings.newsletters:
         return what
-    return workspace.item(what).id
+    names = (*workspace.settings.channels, *workspace.settings.newsletters)
+    try:
+        return workspace.item(what).id
+    except NotFoundError:
+        if near := get_close_matches(what, names, n=1):
+            raise NotFoundError(f"there is no channel {what!r}; did you mean {near[0]!r}?") from None
+        raise
 
 
 def hold(workspace: Workspace, what: str, *, by: str, because: str = "", dry_run: bool = False) -> str:

@@ -20,10 +20,7 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
     findings += _missing_secrets(workspace)
     if offline:
         return findings
-    try:
-        checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
-    finally:
-        await workspace.close()
+    checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
     return [*findings, *(finding for found in checks for finding in found)]
 
 
@@ -46,20 +43,30 @@ def _queue(workspace: Workspace) -> list[Finding]:
 
 
 def _missing_secrets(workspace: Workspace) -> list[Finding]:
-    """Secrets that a live run will need and nobody gave; with the name to put into ``.env``."""
+    """Secrets that a live run needs and nobody gave; with the name to put into ``.env``."""
+    level = Level.WARN if workspace.mode == "rehearsal" else Level.BLOCK
     findings = []
     if len(workspace.settings.secret_key.get_secret_value()) < 32:
-        findings.append(_missing("BOT_SECRET_KEY", "unsubscribe links cannot be signed for real readers"))
+        findings.append(
+            _missing(level, "BOT_SECRET_KEY", "unsubscribe links cannot be signed for real readers")
+        )
     for name in workspace.settings.channels:
         findings += [
-            _missing(secret_name(name, secret), f"channel {name} cannot send")
+            _missing(level, secret_name(name, secret), f"channel {name} cannot send")
             for secret in workspace.options(name).missing()
         ]
     return findings
 
 
 async def _channel(workspace: Workspace, name: str) -> list[Finding]:
-    found = await workspace.channels[name].check()
+    """What the channel says of itself; one that misses a secret was told already and is not asked."""
+    if workspace.mode == "live" and workspace.options(name).missing():
+        return []
+    channel = workspace.connect(name)
+    try:
+        found = await channel.check()
+    finally:
+        await channel.close()
     return found or ([] if workspace.mode == "rehearsal" else [_info("channel", f"{name} answers")])
 
 
@@ -67,7 +74,5 @@ def _info(rule: str, message: str) -> Finding:
     return Finding(level=Level.INFO, rule=f"doctor.{rule}", message=message)
 
 
-def _missing(variable: str, why: str) -> Finding:
-    return Finding(
-        level=Level.WARN, rule="doctor.secret", message=f"{variable} is empty: {why}. Put it into .env"
-    )
+def _missing(level: Level, variable: str, why: str) -> Finding:
+    return Finding(level=level, rule="doctor.secret", message=f"{variable} is empty: {why}. Put it into .env")

@@ -24,28 +24,35 @@ def next_moment(workspace: Workspace, after: datetime) -> datetime | None:
 
 
 async def play(
-    workspace: Workspace, start: datetime, end: datetime, *, dry_run: bool = False
+    workspace: Workspace, start: datetime, end: datetime, stop: asyncio.Event, *, dry_run: bool = False
 ) -> AsyncIterator[tuple[datetime, Tick]]:
     """A rehearsal of the time from ``start`` to ``end``: one tick at the start and one at each slot."""
     now: datetime | None = start
-    while now is not None and now <= end:
-        yield now, await tick(workspace, now, dry_run=dry_run)
+    while now is not None and now <= end and not stop.is_set():
+        yield now, await tick(workspace, now, dry_run=dry_run, stopping=stop.is_set)
         now = next_moment(workspace, now)
 
 
 async def run_until_stopped(
     workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
 ) -> None:
-    """Tick now and whenever something may be due, until ``stop`` is set; the tick under way is finished."""
+    """Tick now and whenever something may be due, until ``stop`` is set; what is on the wire is finished."""
     while not stop.is_set():
-        now = datetime.now(UTC)
+        now = _now()
         with suppress(BusyError):  # another run does the work; look again after the nap
-            told(now, await tick(workspace, now, clock=lambda: datetime.now(UTC)))
-        nap = _nap(workspace, datetime.now(UTC))
+            told(now, await tick(workspace, now, clock=_now, stopping=stop.is_set))
+        pause = nap(workspace, _now())
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), nap.total_seconds())
+            await asyncio.wait_for(stop.wait(), pause.total_seconds())
 
 
-def _nap(workspace: Workspace, now: datetime) -> timedelta:
-    moments = [m for m in (next_moment(workspace, now), workspace.ledger.next_due(now)) if m is not None]
+def nap(workspace: Workspace, now: datetime) -> timedelta:
+    """Until the next slot or delivery. What is still overdue after a tick was held or its channel stopped:
+    it waits for the longest nap, or a wrong password would be tried every second.
+    """
+    moments = [m for m in (next_moment(workspace, now), workspace.ledger.next_due(now)) if m and m > now]
     return max(timedelta(seconds=1), min([m - now for m in moments] + [LONGEST_NAP]))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

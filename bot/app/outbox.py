@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from bot.app.publish import Outgoing
 from bot.app.workspace import Workspace
 from bot.files import write_atomically
 from bot.model import Delivery, Media, Message, State
-from bot.rendering.languages import direction
+from bot.rendering.issue import HTML_BYTES
+from bot.rendering.languages import Direction, direction
+from bot.rendering.personal import personalised
 
 TELEGRAM_TAGS = {
     "a",
@@ -33,6 +36,15 @@ TELEGRAM_TAGS = {
     "u",
 }
 SHOWN = 200  # posts on the index page; older ones stay on disk
+LISTED = 12  # mails of an issue with a link of their own
+
+# What the page may do in a browser: show itself. A preview must not tell anybody that it was opened.
+_POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+)
+_AWAY = re.compile(r'<a (?=[^>]*href="https?:)')
+_URL = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)\]]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,12 +53,15 @@ class Edition:
 
     title: str
     newsletter: str
+    lang: str
+    dir: Direction
     when: datetime | None
     page: str  # the newsletter's HTML, relative to the index
     text: str
     size: int
     limit: int
     mails: tuple[str, ...]  # .eml files, relative to the index
+    more_mails: int = 0  # not listed
     shortened: tuple[str, ...]
 
 
@@ -59,7 +74,7 @@ class Card:
     when: datetime | None
     item: str
     lang: str
-    dir: str
+    dir: Direction
     note: str
     text: Markup
     length: int
@@ -71,10 +86,10 @@ class Card:
 
 
 def write_index(workspace: Workspace) -> Path:
-    """``outbox/index.html``: everything that rehearsals delivered, from the ledger."""
-    sent = workspace.ledger.deliveries(states=[State.SENT], limit=5000)
+    """``outbox/index.html``: everything that rehearsals delivered, from the ledger, the newest first."""
+    sent = workspace.ledger.deliveries(states=[State.SENT], limit=100_000)[::-1]
     editions = [_edition(workspace, group) for group in _by_issue(sent)]
-    posts = [delivery for delivery in sent if delivery.kind == "post"][-SHOWN:]
+    posts = [delivery for delivery in sent if delivery.kind == "post"][:SHOWN]
     cards = [_card_of(workspace, delivery) for delivery in posts]
     return write_page(workspace, workspace.outbox_folder, editions, cards, heading="Outbox")
 
@@ -87,6 +102,7 @@ def write_page(
         "web/outbox.html",
         heading=heading,
         publication=workspace.settings.publication.value,
+        timezone=workspace.settings.publication.timezone,
         editions=editions,
         cards=cards,
     )
@@ -98,14 +114,17 @@ def write_page(
 def write_edition(folder: Path, message: Message, *, name: str, newsletter: str, limit: int) -> Edition:
     """The newsletter as a page and as text, its pictures inside; ``name`` names the files."""
     page, text = folder / f"{name}.html", folder / f"{name}.txt"
-    write_atomically(page, with_pictures_inside(message).encode())
-    write_atomically(text, message.text.encode())
+    shown = personalised(message, {"unsubscribe_token": "each-readers-own"})
+    write_atomically(page, to_look_at(shown).encode())
+    write_atomically(text, shown.text.encode())
     return Edition(
         title=message.subject,
         newsletter=newsletter,
+        lang=message.lang,
+        dir=direction(message.lang),
         when=message.date,
         page=page.name,
-        text=message.text,
+        text=shown.text,
         size=len(message.html.encode()),
         limit=limit,
         mails=(),
@@ -114,16 +133,17 @@ def write_edition(folder: Path, message: Message, *, name: str, newsletter: str,
 
 
 def card(workspace: Workspace, out: Outgoing) -> Card:
-    """A planned post as a card."""
-    return _card(workspace, out.message, channel=out.channel, item=out.what.id, request="")
+    """A post as a card, without a time: which slot it gets is up to the plan."""
+    shown = _card(workspace, out.message, channel=out.channel, item=out.what.id, request="")
+    return replace(shown, when=None)
 
 
-def with_pictures_inside(message: Message) -> str:
-    """The HTML with ``cid:`` pictures as ``data:`` URIs, so that a browser can show it."""
-    html = message.html
+def to_look_at(message: Message) -> str:
+    """The HTML for a browser: its pictures inside, nothing loaded from elsewhere, links in a new window."""
+    html = _AWAY.sub('<a target="_blank" rel="noopener noreferrer" ', message.html)
     for media in message.media:
         html = html.replace(f"cid:{media.cid}", data_uri(media))
-    return html
+    return html.replace("<head>", f"<head>{_POLICY}", 1)
 
 
 def data_uri(media: Media) -> str:
@@ -140,18 +160,14 @@ def _by_issue(sent: Iterable[Delivery]) -> list[list[Delivery]]:
 
 
 def _edition(workspace: Workspace, deliveries: Sequence[Delivery]) -> Edition:
-    from dataclasses import replace
-
-    from bot.rendering.issue import HTML_BYTES
-
     first = deliveries[0]
     message = workspace.ledger.message(first.message)
     name = first.subject.replace("@", "-").replace(":", "")
     edition = write_edition(
         workspace.outbox_folder, message, name=name, newsletter=first.subject.split("@")[0], limit=HTML_BYTES
     )
-    mails = tuple(sorted(d.receipt.remote_id for d in deliveries if d.receipt))
-    return replace(edition, mails=mails)
+    mails = sorted(d.receipt.remote_id for d in deliveries if d.receipt)
+    return replace(edition, mails=tuple(mails[:LISTED]), more_mails=len(mails[LISTED:]))
 
 
 def _card_of(workspace: Workspace, delivery: Delivery) -> Card:
@@ -184,7 +200,11 @@ def _card(workspace: Workspace, message: Message, *, channel: str, item: str, re
 
 
 def _shown(message: Message, kind: str) -> Markup:
-    """HTML as the service shows it, plain text as it stands."""
-    if kind != "telegram":
-        return Markup.escape(message.text)
-    return Markup(nh3.clean(message.text, tags=TELEGRAM_TAGS))  # noqa: S704 - cleaned just now
+    """HTML as the service shows it; plain text as it stands, its addresses as links."""
+    if kind == "telegram":
+        return Markup(nh3.clean(message.text, tags=TELEGRAM_TAGS))  # noqa: S704 - cleaned just now
+    words, place = Markup(), 0
+    for match in _URL.finditer(message.text):
+        link = Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(match[0])
+        words, place = words + message.text[place : match.start()] + link, match.end()
+    return words + message.text[place:]

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from bot.app.loop import next_moment
 from bot.app.outbox import card, write_edition, write_page
 from bot.app.publish import Outgoing, history, issue_words, post_words
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
 from bot.model import Issue, Item, Newsletter, Post
 from bot.planner import next_items
+from bot.schedule import next_slot, parse_slots
 
 
 def preview(
@@ -38,15 +38,14 @@ def draft(
     """The words of each newsletter's next issue (or the named one's), and a post per item and channel."""
     mailings = [workspace.newsletter(newsletter)] if newsletter else workspace.settings.mailings
     named = [workspace.item(name) for name in names]
-    slot = next_moment(workspace, now) or now
-    issues = [issue for m in mailings if (issue := _issue(workspace, m, named, now, slot)).items]
+    issues = [issue for m in mailings if (issue := _issue(workspace, m, named, now)).items]
     items = {item.id: item for issue in issues for item in issue.items} or {item.id: item for item in named}
     if not items:
         raise NotFoundError(
             "there is nothing to preview: no approved item waits; name items to see them anyway"
         )
     posts = [
-        Post(channel=posting.channel, slot=slot, item=item)
+        Post(channel=posting.channel, slot=_slot(workspace, posting.slots, now), item=item)
         for posting in workspace.settings.postings
         for item in items.values()
         if item.is_for(posting.channel)
@@ -56,18 +55,22 @@ def draft(
     )
 
 
-def _issue(
-    workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now: datetime, slot: datetime
-) -> Issue:
+def _issue(workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now: datetime) -> Issue:
     known = history(workspace)
     items = tuple(named) or next_items(
         workspace.read_queue().items, mailing, known, now, zone=workspace.settings.publication.timezone
     )
     number = known.next_number.get(mailing.name, 1)
+    slot = _slot(workspace, mailing.slots, now)
     return Issue(newsletter=mailing.name, number=number, slot=slot, items=items)
 
 
-def test_issue(workspace: Workspace, *, newsletter: str | None, now: datetime) -> Outgoing:
+def _slot(workspace: Workspace, slots: Sequence[str], now: datetime) -> datetime:
+    """When it would go out: the date in a newsletter's head is that of its own slot."""
+    return next_slot(parse_slots(slots), workspace.settings.publication.timezone, now) or now
+
+
+def trial_issue(workspace: Workspace, *, newsletter: str | None, now: datetime) -> Outgoing:
     """The next issue as a test mail: said so in its subject, delivered outside the ledger."""
     found = [o for o in draft(workspace, (), newsletter=newsletter, now=now) if isinstance(o.what, Issue)]
     if not found:

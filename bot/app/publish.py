@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -58,12 +59,20 @@ class Tick:
 
 
 async def tick(
-    workspace: Workspace, now: datetime, *, dry_run: bool = False, clock: Clock | None = None
+    workspace: Workspace,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+    clock: Clock | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Tick:
-    """Everything that is due at ``now``. BusyError when another run holds the workspace's lock."""
+    """Everything that is due at ``now``. BusyError when another run holds the workspace's lock.
+
+    Once ``stopping`` is true only the calls in flight are finished; the rest waits for the next tick.
+    """
     with _lock(workspace, dry_run=dry_run):
         queue = workspace.read_queue()
-        sender = None if dry_run else _sender(workspace, clock or (lambda: now))
+        sender = None if dry_run else _sender(workspace, clock or (lambda: now), stopping)
         recovered = await sender.recover() if sender else None
         if not dry_run:
             _note(workspace, queue, now)
@@ -87,12 +96,16 @@ def _lock(workspace: Workspace, *, dry_run: bool) -> AbstractContextManager[obje
 def history(workspace: Workspace) -> History:
     """What the ledger knows, and the STOP file, which anyone can lay into the folder."""
     known = workspace.ledger.history(workspace.schedules())
-    stop = workspace.root / STOP_FILE
-    if stop.exists():
+    if has_stop_file(workspace):
         known = replace(
             known, holds={"*": f"a file called {STOP_FILE} lies in {workspace.root}", **known.holds}
         )
     return known
+
+
+def has_stop_file(workspace: Workspace) -> bool:
+    """Whether somebody laid a file called STOP into the folder; a link that leads nowhere counts too."""
+    return os.path.lexists(workspace.root / STOP_FILE)
 
 
 def _note(workspace: Workspace, queue: Queue, now: datetime) -> None:
@@ -227,7 +240,7 @@ def count_readers(workspace: Workspace, newsletter: Newsletter) -> int:
     return workspace.audience.count(newsletter.name)
 
 
-def _sender(workspace: Workspace, clock: Clock) -> Sender:
+def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> Sender:
     samples = {reader.id: reader for reader in workspace.settings.rehearsal_readers}
 
     def resolve(delivery: Delivery) -> Recipient | None:
@@ -246,6 +259,7 @@ def _sender(workspace: Workspace, clock: Clock) -> Sender:
         resolve=resolve,
         personalise=personalise,
         clock=clock,
+        stopping=lambda: stopping() or has_stop_file(workspace),
     )
 
 

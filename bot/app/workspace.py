@@ -83,7 +83,7 @@ class Workspace:
     @cached_property
     def channels(self) -> Mapping[str, Channel]:
         """Every configured channel; in rehearsal each stands behind an outbox. No network yet."""
-        return {name: self._channel(name, table) for name, table in self.settings.channels.items()}
+        return {name: self.connect(name) for name in self.settings.channels}
 
     @property
     def _publication_id(self) -> str:
@@ -135,8 +135,9 @@ class Workspace:
 
     # ------------------------------------------------------------------ building a channel
 
-    def _channel(self, name: str, table: ChannelTable) -> Channel:
-        kind = self._kind(name, table)
+    def connect(self, name: str) -> Channel:
+        """A channel as configured, by itself; the caller closes it. ConfigError says what is missing."""
+        kind = self._kind(name, self.settings.channels[name])
         context = ChannelContext(
             name=name,
             user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",

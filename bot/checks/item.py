@@ -11,11 +11,20 @@ from bot.model import Finding, Item, Level
 
 MAX_PICTURE_BYTES = 10_000_000
 LONG_TITLE = 120
+# Characters. Each of them stays when an issue is shortened, so one item could keep all others from going out.
+LONGEST = {
+    "title": 500,
+    "source": 300,
+    "region": 300,
+    "content_warning": 500,
+    "alt": 2_000,
+    "summary": 3_000,
+}
 
 
 def check_item(item: Item, *, today: date | None = None) -> tuple[Finding, ...]:
     """Every finding of one item; ``today`` is the publication's day (None: dates are not looked at)."""
-    return (*_picture(item), *_words(item), *_address(item), *_date(item, today))
+    return (*_picture(item), *_lengths(item), *_words(item), *_address(item), *_date(item, today))
 
 
 def _finding(item: Item, level: Level, rule: str, message: str) -> Finding:
@@ -58,6 +67,13 @@ def _is_picture(start: bytes) -> bool:
     if start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")):
         return True
     return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+
+
+def _lengths(item: Item) -> Iterator[Finding]:
+    for key, longest in LONGEST.items():
+        if (length := len(getattr(item, key) or "")) > longest:
+            message = f"{key} has {length:,} characters; {longest:,} fit everywhere; shorten it"
+            yield _finding(item, Level.BLOCK, "text.long", message)
 
 
 def _words(item: Item) -> Iterator[Finding]:

@@ -95,6 +95,11 @@ def cli(ctx: click.Context, workspace: Path) -> None:
     ctx.obj = workspace
 
 
+def _disk_problem(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}; check the disk and the folder's rights, then run it again"
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; a person's mistake is one line and an exit code, never a traceback."""
     logging.getLogger("bot").addHandler(logging.NullHandler())  # commands say themselves what matters
@@ -113,4 +118,8 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a full disk, a folder that must not be written: no fault of the program
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(_disk_problem(error), err=True)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

@@ -66,5 +66,7 @@ def when(moment: datetime | None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 item", "2 items"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    """ "1 item", "2 items", "0 deliveries"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{count:,} {noun}s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -145,40 +146,60 @@ def run_command(
     until = _moment(here, until_text, "--until")
     if until and not now_text:
         raise click.UsageError("--until needs --now: together they say which time is rehearsed.")
+    if until and dry_run:  # a dry run records nothing, so that every slot would show the same item
+        raise click.UsageError("--until does not go with --dry-run; 'bot plan' shows the coming days.")
     if once or now_text or dry_run:
-        ticks = asyncio.run(_ticks(here, now, until or now, dry_run=dry_run))
+        ticks, was_stopped = asyncio.run(_ticks(here, now, until or now, dry_run=dry_run))
         _tell(here, ticks, dry_run=dry_run, as_json=as_json)
-        sys.exit(_exit_code(ticks))
+        if was_stopped:
+            click.echo("Stopped. What is left waits for the next run.", err=True)
+        sys.exit(130 if was_stopped else _exit_code(ticks))
     asyncio.run(_loop(here))
 
 
 async def _ticks(
     here: Workspace, start: datetime, end: datetime, *, dry_run: bool
-) -> list[tuple[datetime, Tick]]:
+) -> tuple[list[tuple[datetime, Tick]], bool]:
+    """What the ticks did, and whether a person stopped them."""
     from bot.app.loop import play
 
+    stop = _stop_on_signals()
     try:
-        return [each async for each in play(here, start, end, dry_run=dry_run)]
+        return [each async for each in play(here, start, end, stop, dry_run=dry_run)], stop.is_set()
     finally:
         await here.close()
 
 
 async def _loop(here: Workspace) -> None:
     import logging
-    import signal
 
     from bot.app.loop import run_until_stopped
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    click.echo(f"Running in {here.mode}; stop with Ctrl-C. What is under way is finished first.")
+    stop = _stop_on_signals()
+    click.echo(f"Running in {here.mode}; stop with Ctrl-C. What is on the wire is finished first.")
     try:
         await run_until_stopped(here, stop, lambda now, tick: _tell(here, [(now, tick)], quiet=True))
     finally:
         await here.close()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by the first Ctrl-C or SIGTERM, so that no outcome is lost; the second one ends it at once."""
+    import signal
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def first() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    if threading.current_thread() is threading.main_thread():  # the only one that may
+        for number in numbers:
+            loop.add_signal_handler(number, first)
+    return stop
 
 
 def _exit_code(ticks: Iterable[tuple[datetime, Tick]]) -> int:
@@ -276,12 +297,12 @@ def send_test_command(
     workspace: Path, address: str, newsletter: str | None, now_text: str | None, dry_run: bool
 ) -> None:
     """Send the next issue to one address, marked as a test. The ledger does not count it."""
-    from bot.app.send_test import send_test
+    from bot.app.trial import send_trial
     from bot.app.workspace import Workspace
 
     here = Workspace(workspace, readonly=True)
     receipt = asyncio.run(
-        send_test(
+        send_trial(
             here, address, newsletter=newsletter, now=_now(here, now_text, dry_run=True), dry_run=dry_run
         )
     )

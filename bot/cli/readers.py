@@ -8,6 +8,11 @@ import click
 
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
 
+_NOT_LISTED = {
+    False: "This address is not on the list. It is noted: later imports leave it out.",
+    True: "This address is not on the list. It would be noted: later imports would leave it out.",
+}
+
 
 @click.group("subscribers")
 def subscribers_command() -> None:
@@ -41,8 +46,9 @@ def add(
 @json_option
 @click.pass_obj
 def import_(workspace: Path, file: Path, newsletters: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Import a CSV FILE with a column 'email', and perhaps 'name' and 'language'.
+    """Import readers from a CSV FILE.
 
+    It needs a column 'email'; 'name' and 'language' are welcome.
     Whoever left stays away, whatever the file says. All rows go in, or after a crash none.
     """
     from bot.app.readers import import_readers
@@ -71,13 +77,16 @@ def import_(workspace: Path, file: Path, newsletters: tuple[str, ...], dry_run: 
 @dry_run_option
 @click.pass_obj
 def remove(workspace: Path, address: str, dry_run: bool) -> None:
-    """Remove one reader from every newsletter, for good: later imports do not bring them back."""
+    """Remove one reader for good.
+
+    From every newsletter; later imports do not bring them back.
+    """
     from bot.app.readers import remove_reader
     from bot.app.workspace import Workspace
 
     known = remove_reader(Workspace(workspace, readonly=dry_run), address, dry_run=dry_run)
     done = "Would remove" if dry_run else "Removed"
-    click.echo(f"{done} the reader." if known else f"{done} nobody: not on the list. Later imports are told.")
+    click.echo(f"{done} the reader." if known else _NOT_LISTED[dry_run])
 
 
 @subscribers_command.command("list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def init_command(folder: Path, dry_run: bool) -> None:
         click.echo(f"{folder} is a workspace already; nothing to do.")
         return
     click.echo(f"{'Would make' if dry_run else 'Made'} {len(made)} files in {folder}.")
-    click.echo(f"Next: cd {folder} && bot preview --open")
+    click.echo(f"Next: cd {shlex.quote(str(folder))} && bot preview --open")
 
 
 @click.command("doctor")

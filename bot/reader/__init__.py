@@ -1,6 +1,5 @@
 """The queue: item files to items and back (docs/organisers.md describes the format)."""
 
-from bot.reader.atomic import write_atomically
 from bot.reader.editing import set_fields
 from bot.reader.folder import Queue, read_queue
 from bot.reader.items import parse_item, read_item
@@ -15,5 +14,4 @@ __all__ = [
     "read_item",
     "read_queue",
     "set_fields",
-    "write_atomically",
 ]

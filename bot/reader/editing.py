@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 
 from bot.errors import QueueError
+from bot.files import write_atomically
 from bot.model import Item, Status
-from bot.reader.atomic import write_atomically
 from bot.reader.flaw import Flaw
 from bot.reader.frontmatter import Parts, events, place, split
 from bot.reader.items import KEYS, parse_item, read_text

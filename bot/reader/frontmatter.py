@@ -17,7 +17,7 @@ from bot.reader import plainwords
 from bot.reader.characters import check_body, check_front_matter, check_value
 from bot.reader.flaw import Flaw
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 256_000  # Markdown can be written so that its time grows with the square of its length
 MAX_DEPTH = 8
 
 # The fence is a whole line: a "---" inside the body is a Markdown rule.

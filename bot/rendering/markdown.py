@@ -13,6 +13,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 
 import nh3
+import regex
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
@@ -26,7 +27,9 @@ TOP_HEADING = 3  # h1 is the newsletter, h2 the item
 WIDE_TABLE = 34  # columns of text that still fit a narrow phone without breaking words
 
 _WORDS = ("text", "code_inline", "text_special")
+_BREAKABLE = regex.compile(r"[\p{Line_Break=SA}\p{Line_Break=ID}\p{Line_Break=CJ}]")
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+_HIDES_ITS_HOST = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
 _TAGS = frozenset(
     """
     a abbr b bdi bdo blockquote br caption code dd del div dl dt em h3 h4 h5 h6 hr i ins li ol p pre q s small
@@ -83,8 +86,8 @@ def clean(text: str) -> str:
 
 
 def is_safe(url: str) -> bool:
-    """Whether a link may stand in a mail."""
-    return bool(_SAFE_LINK.match(url))
+    """Whether a link may stand in a mail: ``https://bank.example@evil.example`` leads to the second host."""
+    return bool(_SAFE_LINK.match(url)) and not _HIDES_ITS_HOST.match(url)
 
 
 def sanitised(html: str) -> Markup:
@@ -244,8 +247,9 @@ def _fits(table: Sequence[Token]) -> bool:
 
 
 def _longest_word(text: str) -> int:
-    # A run without spaces in Thai or Chinese can be broken nearly anywhere.
-    return max((min(max(wcswidth(word), 0), 14) for word in text.split()), default=0)
+    """In columns. A run without spaces in Thai or Chinese can be broken nearly anywhere, an address not."""
+    widths = ((max(wcswidth(word), 0), bool(_BREAKABLE.search(word))) for word in text.split())
+    return max((min(width, 14) if breakable else width for width, breakable in widths), default=0)
 
 
 def _records(table: Sequence[Token]) -> list[Token]:

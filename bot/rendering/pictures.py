@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bot.errors import QueueError
 
+MAX_BYTES = 10_000_000  # what the checks let pass
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
@@ -27,9 +29,13 @@ class Picture:
 def read_picture(path: Path, *, item: Path) -> Picture:
     """Look at the file; ``item`` is named when it cannot be used."""
     try:
-        content = path.read_bytes()
+        content = _content(path, folder=item.parent)
     except OSError as error:
-        raise QueueError(item, problem=f"image {path.name} cannot be read", advice="mend 'image:'") from error
+        raise QueueError(
+            item,
+            problem=f"image {path.name} cannot be read: {error.strerror or error}",
+            advice="mend 'image:'",
+        ) from error
     kind = mime_type(content)
     if not kind:
         advice = "use PNG, JPEG, GIF or WebP"
@@ -38,6 +44,15 @@ def read_picture(path: Path, *, item: Path) -> Picture:
         )
     digest = hashlib.sha256(content).hexdigest()
     return Picture(path=path, mime_type=kind, width=_width(content, kind), digest=digest)
+
+
+def _content(path: Path, *, folder: Path) -> bytes:
+    """An item may name a pipe, a device or a link to a file elsewhere: none of them is ever opened."""
+    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        raise OSError("not a file in the queue folder")
+    if path.stat().st_size > MAX_BYTES:
+        raise OSError("too large")
+    return path.read_bytes()
 
 
 def mime_type(content: bytes) -> str:

@@ -13,8 +13,17 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from bot.errors import TemplateError
 from bot.rendering.languages import strings
 
-# What a template can cause at run time besides Jinja's own errors: 1/0, "a" + 1, range(10**9), recursion.
-_ACCIDENTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# What a template can cause at run time besides Jinja's own errors: 1/0, "a" + 1, range(10**9), recursion,
+# "a" * 10**15.
+_ACCIDENTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+)
 from sqlalchemy.pool import Pool, StaticPool
 
 from bot.errors import StoreError
@@ -44,6 +51,9 @@ def open_store(url: str, *, readonly: bool = False) -> Engine:
         return engine if readonly else _at_head(engine, place)
     except (DatabaseError, sqlite3.Error, OSError) as error:
         raise _store_error(error, place) from error
+    except (ImportError, NoSuchModuleError) as error:
+        advice = "install it, or leave BOT_DATABASE_URL empty"
+        raise StoreError(f"{place}: the driver of this database is not here ({error}); {advice}") from error
 
 
 @contextmanager

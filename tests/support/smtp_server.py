@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ class Server:
     most_at_once: int = 0
     open_now: int = 0
     talks: set[Any] = field(default_factory=set)
+    # Awaited when an email was taken and before the answer: a slow server, or the moment to strike.
+    when_taken: Callable[[Taken], Awaitable[None]] | None = None
 
     def fail(self, step: str, answer: str, *, times: int = 1) -> None:
         self.faults.append(Fault(step=step, answer=answer, times=times))
@@ -98,7 +101,8 @@ class _Talk(SMTP):
         super().connection_lost(error)
 
     def cut(self) -> None:
-        (self._original_transport or self.transport).abort()  # type: ignore[union-attr]
+        with contextlib.suppress(AttributeError):  # Python 3.11.2: a closed TLS transport has no protocol
+            (self._original_transport or self.transport).abort()  # type: ignore[union-attr]
 
     async def push(self, status: Any) -> None:
         if isinstance(status, str) and status.startswith("220 "):
@@ -169,6 +173,8 @@ class _Handler:
                 options=tuple(envelope.mail_options),
             )
         )
+        if self._server.when_taken:
+            await self._server.when_taken(self._server.taken[-1])
         answer = self._server.fault("DOT")
         if answer == DROP:
             self._talk.cut()

@@ -29,11 +29,13 @@ class Options(base.Options):
     """What ``[channels.<name>]`` may hold for ``type = "email"``."""
 
     host: str = Field(min_length=1, description="the mail server's name")
-    port: int = Field(default=587, ge=1, le=65535)
-    security: Literal["starttls", "tls", "none"] = "starttls"
+    port: int = Field(default=587, ge=1, le=65535, description="587 for starttls, 465 for tls")
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="never falls back to clear text"
+    )
     allow_plaintext: bool = Field(default=False, description='allow security = "none" to another machine')
-    username: str = ""
-    password: SecretStr = SecretStr("")
+    username: str = Field(default="", description="empty: no login")
+    password: SecretStr = Field(default=SecretStr(""), description="of that user")
     ca_file: str = Field(default="", description="certificates to trust instead of the system's")
     envelope_sender: str = Field(default="", description="where bounces go; empty: the From address")
     unsubscribe_mailto: str = Field(default="", description="a mailbox that takes unsubscriptions, too")
@@ -41,10 +43,12 @@ class Options(base.Options):
     dkim_selector: str = Field(default="", description="the key's name in DNS")
     dkim_key_file: str = Field(default="", description="its private half: RSA in PEM, readable only for us")
     local_hostname: str = Field(default="", description="what we call ourselves; empty: the site's domain")
-    connections: int = Field(default=2, ge=1, le=50)
+    connections: int = Field(default=2, ge=1, le=50, description="to the mail server at the same time")
     timeout: float = Field(default=60, gt=0, description="seconds for each command")
     patience: float = Field(default=600, gt=0, description="seconds for the answer to a finished email")
-    on_unknown: Literal["resend", "hold"] = "resend"
+    on_unknown: Literal["resend", "hold"] = Field(
+        default="resend", description="after a lost answer: the same Message-ID again, or a person decides"
+    )
 
     @field_validator(
         "host", "local_hostname", "username", "envelope_sender", "unsubscribe_mailto", "dkim_domain"

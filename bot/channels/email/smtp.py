@@ -150,11 +150,14 @@ class Session:
     async def close(self) -> None:
         """Say goodbye where somebody listens."""
         with suppress(aiosmtplib.SMTPException, OSError):
-            await self._smtp.quit(timeout=min(self._server.timeout, 5))
+            await self._smtp.execute_command(b"QUIT", timeout=min(self._server.timeout, 5))
         self.abort()
 
     def abort(self) -> None:
-        """End it here and now."""
+        """End it here and now: TLS's own long goodbye would outlive the event loop of a single command."""
+        transport = self._smtp.transport
+        if isinstance(transport, asyncio.WriteTransport) and not transport.is_closing():
+            transport.abort()
         self._smtp.close()
 
     # ----------------------------------------------------------------- opening

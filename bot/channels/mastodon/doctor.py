@@ -16,10 +16,9 @@ def no_token(name: str) -> Finding:
 
 
 def refused(name: str, error: DeliveryError) -> Finding:
-    """A refusal blocks; a server that does not answer today may answer tomorrow."""
-    if isinstance(error, PermanentFailure):
-        return Finding(level=Level.BLOCK, rule="mastodon.token.refused", message=f"{name}: {error.problem}")
-    return Finding(level=Level.WARN, rule="mastodon.server.silent", message=f"{name}: {error.problem}")
+    """Neither a refusal nor silence lets a post through; which of the two it is, the rule says."""
+    rule = "token.refused" if isinstance(error, PermanentFailure) else "server.silent"
+    return Finding(level=Level.BLOCK, rule=f"mastodon.{rule}", message=f"{name}: {error.problem}")
 
 
 def works(name: str, account: str) -> Finding:

@@ -15,14 +15,16 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 class Options(base.Options):
     """One account on one server."""
 
-    api_base_url: str  # "https://mastodon.example"
-    access_token: SecretStr = SecretStr("")  # needed to send; a rehearsal works without
-    visibility: Literal["public", "unlisted", "private", "direct"] = "unlisted"
-    language: str = ""  # ISO 639; empty: the item's own
-    sensitive_media: bool = False  # hide every picture behind a click
-    media_api: Literal["auto", "v1", "v2"] = "auto"
-    max_characters: int = Field(default=0, ge=0)  # 0: what the server says
-    timeout: float = Field(default=30.0, gt=0)  # seconds to wait for an answer
+    api_base_url: str = Field(description="the server: https://mastodon.example")
+    access_token: SecretStr = Field(default=SecretStr(""), description="of an application of the account")
+    visibility: Literal["public", "unlisted", "private", "direct"] = Field(
+        default="unlisted", description="who sees the posts"
+    )
+    language: str = Field(default="", description="ISO 639; empty: the item's own")
+    sensitive_media: bool = Field(default=False, description="hide every picture behind a click")
+    media_api: Literal["auto", "v1", "v2"] = Field(default="auto", description="how pictures are uploaded")
+    max_characters: int = Field(default=0, ge=0, description="0: what the server says")
+    timeout: float = Field(default=30.0, gt=0, description="seconds to wait for an answer")
 
     @field_validator("api_base_url")
     @classmethod

@@ -21,14 +21,16 @@ class Options(base.Options):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    chat: str
-    token: SecretStr = SecretStr("")
-    topic: int | None = Field(default=None, ge=2)
-    silent: bool = False
+    chat: str = Field(description="@name of a public channel or group, or a number -100...")
+    token: SecretStr = Field(default=SecretStr(""), description="from @BotFather")
+    topic: int | None = Field(default=None, ge=2, description="message_thread_id of a topic in a group")
+    silent: bool = Field(default=False, description="no sound on the readers' phones")
     # Previews fetch pictures that nobody here has looked at, so there are none unless asked for.
-    link_preview: Literal["off", "link", "large"] = "off"
-    protect_content: bool = False
-    base_url: str = "https://api.telegram.org"
+    link_preview: Literal["off", "link", "large"] = Field(
+        default="off", description="whether Telegram shows a card of the linked page"
+    )
+    protect_content: bool = Field(default=False, description="readers cannot forward or save")
+    base_url: str = Field(default="https://api.telegram.org", description="of a Bot API server of your own")
 
     @field_validator("chat", mode="before")
     @classmethod

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-from bot.app.preview import test_issue
+from bot.app.preview import trial_issue
 from bot.app.publish import personal
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.model import Issue, Recipient, delivery_key
 
 
-async def send_test(
+async def send_trial(
     workspace: Workspace, address: str, *, newsletter: str | None, now: datetime, dry_run: bool = False
 ) -> str:
     """Send the next issue as a test; a sentence that says what was done. Raises DeliveryError."""
-    out = test_issue(workspace, newsletter=newsletter, now=now)
-    assert isinstance(out.what, Issue)  # noqa: S101 - test_issue gives nothing else
+    out = trial_issue(workspace, newsletter=newsletter, now=now)
+    assert isinstance(out.what, Issue)  # noqa: S101
     address = valid_address(address)
     to = Recipient(id=hashlib.sha256(f"test/{address}".encode()).hexdigest()[:32], address=address)
     message = personal(workspace, out.message, to, out.what.newsletter)

@@ -1,0 +1,82 @@
+"""Debian's Chromium, kept on this machine: what a page loads, what it complains about, how it is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
+
+PHONE, DESK = 360, 1280
+ALLOWED = ("file:", "data:", "about:")
+
+
+@dataclass(kw_only=True)
+class Sight:
+    """An open page with everything it asked for and every complaint of the browser."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def left(self) -> list[str]:
+        """The requests that wanted to leave this machine; none of them got out."""
+        return [url for url in self.requests if not url.startswith(ALLOWED)]
+
+    def evaluate(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser for several pages."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Browser, path: Path, *, width: int = DESK, scheme: str = "light", scripts: bool = True
+) -> Iterator[Sight]:
+    """A file in a window of its own."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        java_script_enabled=scripts,
+    )
+    seen = Sight(page=context.new_page())
+
+    def asked(request: Request) -> None:
+        seen.requests.append(request.url)
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            seen.complaints.append(message.text)
+
+    def on_this_machine(route: Route) -> None:
+        route.fallback() if route.request.url.startswith(ALLOWED) else route.abort()
+
+    context.on("request", asked)
+    context.on("console", said)
+    context.route("**/*", on_this_machine)
+    seen.page.goto(path.resolve().as_uri(), wait_until="load")
+    yield seen
+    context.close()
+
+
+def faults(sight: Sight, *, without: tuple[str, ...] = ()) -> list[str]:
+    """What axe-core finds wrong, one line each: the rule and the first place."""
+    rules = {"target-size": {"enabled": True}} | {name: {"enabled": False} for name in without}
+    # A frame is looked at as a page of its own: no script runs in a sandbox, so axe cannot look inside.
+    found = Axe().run(sight.page, options={"rules": rules, "iframes": False, "resultTypes": ["violations"]})
+    return [
+        f"{broken['id']}: {broken['nodes'][0]['html'][:120]} ({len(broken['nodes'])} places)"
+        for broken in found.response["violations"]
+    ]

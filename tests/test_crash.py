@@ -1,0 +1,95 @@
+"""The plug is pulled, again and again, while ``bot run --once`` sends for real."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+from bot.model import State
+from tests.support.live_workspace import NOW, addresses, deliveries, ended, mail_only, start
+from tests.support.smtp_server import Server, Taken, smtp_server
+
+pytestmark = pytest.mark.slow
+
+READERS, KILLS, IN_FLIGHT = 200, 20, 2
+
+
+@pytest.mark.timeout(400)
+async def test_twenty_kills_lose_nobody_and_every_repeat_is_known(tmp_path: Path) -> None:
+    """Repeats are at most the calls in flight at a kill; the ledger names each, and each is the same mail."""
+    chance = random.Random(11)
+    in_doubt: Counter[str] = Counter()
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=READERS)
+        for life in range(KILLS):
+            assert await killed(here, mail, life, chance), "it ended before it was killed"
+            claimed = [delivery.key for delivery in deliveries(here, State.CLAIMED)]
+            assert len(claimed) <= IN_FLIGHT
+            in_doubt.update(claimed)
+        life = KILLS
+        while deliveries(here, State.PLANNED, State.DEFERRED, State.CLAIMED, State.UNKNOWN):
+            assert life < KILLS + 12, "it does not come to an end"
+            mail.when_taken = None
+            last = await ended(await start(here, NOW + life * HOUR, "run", "--once"))
+            assert last.code == 0, last.err
+            life += 1
+
+    bodies: dict[str, set[bytes]] = {}
+    copies: Counter[str] = Counter()
+    for taken in mail.taken:
+        copies[taken.recipients[0]] += 1
+        bodies.setdefault(taken.recipients[0], set()).add(taken.content)
+    keys = {recipient: key_of(*contents) for recipient, contents in bodies.items()}
+    rows = {delivery.key[:32]: delivery for delivery in deliveries(here)}
+    doubts = {key[:32]: count for key, count in in_doubt.items()}
+    assert sorted(bodies) == sorted(addresses(READERS)), "somebody was forgotten"
+    assert len(rows) == READERS
+    assert {row.state for row in rows.values()} == {State.SENT}
+    assert all(copies[reader] <= 1 + doubts.get(key, 0) for reader, key in keys.items()), "an unknown repeat"
+    assert copies.total() - READERS <= in_doubt.total() <= IN_FLIGHT * KILLS
+    assert in_doubt.total() > 0, "no kill struck during a call"
+
+
+HOUR = timedelta(hours=1)
+
+
+def key_of(*contents: bytes) -> str:
+    """The key in the Message-ID; all copies that a reader got are one and the same mail."""
+    (content,) = contents
+    return str(message_from_bytes(content)["Message-ID"]).strip("<>").partition("@")[0]
+
+
+async def killed(here: Path, mail: Server, life: int, chance: random.Random) -> bool:
+    """One run that is killed at some moment after some mail; whether it was the kill that ended it."""
+    mail.when_taken = striking(lambda: process.kill(), chance)
+    process = await start(here, NOW + life * HOUR, "run", "--once")
+    ran = await ended(process)
+    return ran.code == -9
+
+
+def striking(kill: Callable[[], None], chance: random.Random) -> Callable[[Taken], Awaitable[None]]:
+    """Kills after one of the next mails: before its answer, or a few milliseconds later."""
+    left, before_the_answer = chance.randrange(1, 9), chance.random() < 0.4
+    later = chance.uniform(0, 0.03)
+
+    def strike() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            kill()
+
+    async def when_taken(_: Taken) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0 and before_the_answer:
+            strike()
+        elif left == 0:
+            asyncio.get_running_loop().call_later(later, strike)
+
+    return when_taken
