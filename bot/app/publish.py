@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
+from operator import add
 
 from bot.app.workspace import STOP_FILE, Workspace
 from bot.audience.tokens import unsubscribe_token
+from bot.channels.base import MassChannel
 from bot.checks import check_item
 from bot.errors import DeliveryError, UserError
 from bot.model import (
-    Delivery,
     History,
     Issue,
     Item,
@@ -30,10 +33,12 @@ from bot.reader import Queue
 from bot.rendering.issue import HTML_BYTES, render_issue
 from bot.rendering.personal import personalised
 from bot.rendering.posts import render_post
-from bot.sender import Report, Sender
+from bot.sender import MailingSender, Report, Sender
+from bot.store.chunks import Claimed, Mailing
 from bot.store.lock import tick_lock
 
 Clock = Callable[[], datetime]
+NAMED = 20  # letters in doubt that are named; the rest is counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +77,9 @@ async def tick(
     """
     with _lock(workspace, dry_run=dry_run):
         queue = workspace.read_queue()
-        sender = None if dry_run else _sender(workspace, clock or (lambda: now), stopping)
-        recovered = await sender.recover() if sender else None
+        clock = clock or (lambda: now)
+        sender = None if dry_run else _sender(workspace, clock, stopping)
+        recovered = await _recover(workspace, sender, now) if sender else Report()
         if not dry_run:
             _note(workspace, queue, now)
         plan, problems = _planned(workspace, queue, now)
@@ -81,8 +87,7 @@ async def tick(
         report = None
         if sender:
             _record(workspace, plan, outgoing, now)
-            report = await sender.run()
-            report = recovered + report if recovered else report
+            report = recovered + await _send(workspace, sender, clock, stopping)
         return Tick(plan=plan, outgoing=outgoing, problems=(*problems, *more), report=report)
 
 
@@ -219,18 +224,10 @@ def _record(workspace: Workspace, plan: Plan, outgoing: Iterable[Outgoing], now:
         workspace.ledger.record_skipped(firing)
     for out in outgoing:
         if isinstance(out.what, Issue):
-            newsletter = workspace.newsletter(out.what.newsletter)
-            readers = list_readers(workspace, newsletter)
-            workspace.ledger.record_issue(out.what, {"": out.message}, readers, out.channel, now)
+            samples = workspace.settings.rehearsal_readers if workspace.mode == "rehearsal" else None
+            workspace.mailings.record_issue(out.what, {"": out.message}, out.channel, now, samples)
         else:
             workspace.ledger.record_post(out.what, out.message, out.channel, now)
-
-
-def list_readers(workspace: Workspace, newsletter: Newsletter) -> Iterable[Recipient]:
-    """Who gets the newsletter: in rehearsal the sample readers, otherwise its subscribers."""
-    if workspace.mode == "rehearsal":
-        return workspace.settings.rehearsal_readers
-    return workspace.audience.subscribers(newsletter.name)
 
 
 def count_readers(workspace: Workspace, newsletter: Newsletter) -> int:
@@ -240,32 +237,60 @@ def count_readers(workspace: Workspace, newsletter: Newsletter) -> int:
     return workspace.audience.count(newsletter.name)
 
 
-def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> Sender:
-    samples = {reader.id: reader for reader in workspace.settings.rehearsal_readers}
+async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Report:
+    """After a crash: letters by their flight recorders, posts by asking their channels."""
+    resend = all(channel.resends for channel in _mass_channels(workspace))
+    found = workspace.mailings.recover(workspace.flights_folder, now, resend=resend)
+    problems = [
+        f"{subject}: letter {what.number} may have gone out twice" for subject, what in found.doubtful
+    ]
+    if len(problems) > NAMED:
+        problems = [*problems[:NAMED], f"and {len(problems) - NAMED} more; bot status shows them"]
+    return Report(problems=tuple(problems)) + await sender.recover()
 
-    def resolve(delivery: Delivery) -> Recipient | None:
-        if delivery.kind == "post":
-            return delivery.recipient
-        if workspace.mode == "rehearsal":
-            return samples.get(delivery.recipient.id)
-        return workspace.audience.by_id(delivery.recipient.id, newsletter_of(delivery))
 
-    def personalise(message: Message, delivery: Delivery, to: Recipient) -> Message:
-        return personal(workspace, message, to, newsletter_of(delivery)) if message.mailing else message
+async def _send(workspace: Workspace, sender: Sender, clock: Clock, stopping: Callable[[], bool]) -> Report:
+    """Posts and issues side by side: no channel waits for another."""
+    mailers = [_mailer(workspace, channel, clock, stopping) for channel in _mass_channels(workspace)]
+    reports = await asyncio.gather(sender.run(), *(mailer.run() for mailer in mailers))
+    return reduce(add, reports)
 
-    return Sender(
-        workspace.ledger,
-        workspace.channels,
-        resolve=resolve,
-        personalise=personalise,
+
+def _mass_channels(workspace: Workspace) -> list[MassChannel]:
+    carriers = {newsletter.channel for newsletter in workspace.settings.mailings}
+    channels = [workspace.channels[name] for name in sorted(carriers)]
+    return [channel for channel in channels if isinstance(channel, MassChannel)]
+
+
+def _mailer(
+    workspace: Workspace, channel: MassChannel, clock: Clock, stopping: Callable[[], bool]
+) -> MailingSender:
+    keys = workspace.settings.signing_keys
+
+    def values(mailing: Mailing, claimed: Claimed) -> Mapping[str, str]:
+        token = unsubscribe_token(keys, subscriber=claimed.reader, newsletter=mailing.newsletter)
+        return {"unsubscribe_token": token}
+
+    return MailingSender(
+        workspace.mailings,
+        channel,
+        words=workspace.ledger.message,
+        values=values,
+        flights=workspace.flights_folder,
         clock=clock,
-        stopping=lambda: stopping() or has_stop_file(workspace),
+        stopped=lambda: stopping() or has_stop_file(workspace),
     )
 
 
-def newsletter_of(delivery: Delivery) -> str:
-    """The newsletter of an issue's delivery; an issue's id is ``newsletter@slot``."""
-    return delivery.subject.split("@", 1)[0]
+def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> Sender:
+    return Sender(
+        workspace.ledger,
+        workspace.channels,
+        resolve=lambda delivery: delivery.recipient,
+        personalise=lambda message, _delivery, _to: message,
+        clock=clock,
+        stopping=lambda: stopping() or has_stop_file(workspace),
+    )
 
 
 def personal(workspace: Workspace, message: Message, to: Recipient, newsletter: str) -> Message:

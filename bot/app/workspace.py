@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 import bot
-from bot.channels.base import Channel, ChannelContext, Options
-from bot.channels.outbox import Outbox
+from bot.channels.base import Channel, ChannelContext, MassChannel, Options
+from bot.channels.outbox import MassOutbox, Outbox
 from bot.channels.registry import ChannelType, channel_names, channel_type
 from bot.config import FILE, ChannelTable, Settings, explained, load_settings
 from bot.errors import ConfigError, NotFoundError
@@ -24,6 +24,7 @@ from bot.shipped import shipped
 from bot.store.audience import AudienceStore
 from bot.store.engine import open_store
 from bot.store.ledger import Ledger
+from bot.store.mailing import Mailings
 
 STOP_FILE = "STOP"
 
@@ -48,6 +49,11 @@ class Workspace:
         return self.root / "state"
 
     @property
+    def flights_folder(self) -> Path:
+        """Where the flight recorders are: what was on the wire when a process died."""
+        return self.state_folder / "flights"
+
+    @property
     def outbox_folder(self) -> Path:
         return self.root / "outbox"
 
@@ -70,6 +76,16 @@ class Workspace:
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.engine, mode=self.mode, publication=self._publication_id)
+
+    @cached_property
+    def mailings(self) -> Mailings:
+        """The issues on their way to many readers; a rehearsal's readers are the samples of bot.toml."""
+        return Mailings(
+            self.engine,
+            mode=self.mode,
+            publication=self._publication_id,
+            samples=self.settings.rehearsal_readers if self.mode == "rehearsal" else (),
+        )
 
     @cached_property
     def audience(self) -> AudienceStore:
@@ -146,7 +162,10 @@ class Workspace:
         )
         options = self.options(name)
         if self.mode == "rehearsal":
-            return Outbox(kind.connect(options, context), self.outbox_folder)
+            channel = kind.connect(options, context)
+            if isinstance(channel, MassChannel):
+                return MassOutbox(channel, self.outbox_folder)
+            return Outbox(channel, self.outbox_folder)
         for secret in options.missing():
             raise ConfigError(
                 self.root / ".env",

@@ -7,13 +7,15 @@ one template: the module names its ``TYPE``, its ``Options`` (what ``[channels.<
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from bot.errors import DeliveryError
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
 
 
@@ -107,4 +109,81 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Give back connections."""
+        ...
+
+
+# --------------------------------------------------------------------------- one message to many
+
+
+class Parcel(Protocol):
+    """A message for one reader, ready for the wire; ``tag`` is the caller's own."""
+
+    @property
+    def tag(self) -> Any: ...
+
+    @property
+    def content(self) -> bytes:
+        """The exact bytes; a rehearsal writes them to disk."""
+        ...
+
+
+class Compiled(Protocol):
+    """A message made ready once for all its readers."""
+
+    def letter(
+        self, to: Recipient, *, key: str, values: Mapping[str, str] = ..., tag: object = None
+    ) -> Parcel:
+        """For one reader. Raises PermanentFailure for a name or an address that cannot be."""
+        ...
+
+
+class Lines(Protocol):
+    """Open connections that pull for themselves."""
+
+    async def run(self) -> object:
+        """Send until ``stop``; PermanentFailure when nothing can be sent at all."""
+        ...
+
+    def wake(self) -> None:
+        """There may be something to pull again."""
+        ...
+
+    def stop(self) -> None:
+        """Pull no more; ``run`` returns when everything in flight is answered."""
+        ...
+
+
+@runtime_checkable
+class MassChannel(Protocol):
+    """A channel that takes one message to many readers, over connections that are kept busy."""
+
+    name: str
+
+    @property
+    def connections(self) -> int:
+        """How many at the same time."""
+        ...
+
+    @property
+    def resends(self) -> bool:
+        """Whether a letter whose answer was lost goes out again, or waits for a person."""
+        ...
+
+    def compiled(self, message: Message) -> Compiled:
+        """The message, ready for its readers; kept for the next call."""
+        ...
+
+    def lines(
+        self,
+        *,
+        pull: Callable[[], Any],
+        done: Callable[[Any, str | DeliveryError], None],
+        began: Callable[[Any], None],
+        trouble: Callable[[str, DeliveryError], None],
+    ) -> Lines:
+        """Connections that pull parcels (None: nothing now), and report each outcome once.
+
+        ``began`` is called before anything of a parcel is irrevocable; ``trouble`` hears what befell a
+        connection, which is no parcel's fault.
+        """
         ...

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
-from bot.channels.base import Channel, Limits, Request
+from bot.channels.base import Channel, Compiled, Limits, MassChannel, Request
+from bot.errors import DeliveryError
 from bot.files import write_atomically
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class Outbox:
@@ -54,6 +59,95 @@ class Outbox:
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+class MassOutbox(Outbox):
+    """The stand-in of a channel that takes one message to many: its own bytes, a file for each reader."""
+
+    connections = 1
+    resends = True
+
+    def __init__(self, channel: MassChannel, folder: Path) -> None:
+        super().__init__(cast(Channel, channel), folder)
+        self._mass = channel
+
+    def compiled(self, message: Message) -> Filed:
+        """As the real channel compiles it."""
+        return Filed(compiled=self._mass.compiled(message), message=message)
+
+    def lines(
+        self,
+        *,
+        pull: Callable[[], FiledParcel | None],
+        done: Callable[[FiledParcel, str | DeliveryError], None],
+        began: Callable[[FiledParcel], None],
+        trouble: Callable[[str, DeliveryError], None],
+    ) -> FileLines:
+        """One line, which ends in the folder."""
+        return FileLines(self._folder, self.name, pull=pull, done=done, began=began)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FiledParcel:
+    """A parcel and the name of its file."""
+
+    name: str
+    content: bytes
+    tag: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filed:
+    """A compiled message whose parcels know their files."""
+
+    compiled: Compiled
+    message: Message
+
+    def letter(
+        self, to: Recipient, *, key: str, values: Mapping[str, str] = _NOTHING, tag: object = None
+    ) -> FiledParcel:
+        parcel = self.compiled.letter(to, key=key, values=values, tag=tag)
+        return FiledParcel(name=_file_name(self.message, to, key), content=parcel.content, tag=tag)
+
+
+class FileLines:
+    """Writes what it pulls, one after the other, until it is stopped."""
+
+    def __init__(
+        self,
+        folder: Path,
+        channel: str,
+        *,
+        pull: Callable[[], FiledParcel | None],
+        done: Callable[[FiledParcel, str | DeliveryError], None],
+        began: Callable[[FiledParcel], None],
+    ) -> None:
+        self._folder, self._channel = folder, channel
+        self._pull, self._done, self._began = pull, done, began
+        self._news = asyncio.Event()
+        self._stopping = False
+
+    async def run(self) -> None:
+        while not self._stopping:
+            parcel = self._pull()
+            if parcel is None:
+                await self._news.wait()
+                self._news.clear()
+            else:
+                await self._write(parcel)
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._news.set()
+
+    async def _write(self, parcel: FiledParcel) -> None:
+        self._began(parcel)
+        path = self._folder / self._channel / f"{parcel.name}.eml"
+        await asyncio.to_thread(write_atomically, path, parcel.content)
+        self._done(parcel, path.relative_to(self._folder).as_posix())
 
 
 def _file_name(message: Message, to: Recipient, key: str) -> str:

@@ -94,6 +94,7 @@ class Mailings:
         *,
         seconds: float,
         issue: int | None = None,
+        channel: str | None = None,
         resend: bool = True,
     ) -> Chunk | None:
         """The next chunk with something to do, for nobody else until the lease ends; None: there is none.
@@ -102,7 +103,11 @@ class Mailings:
         line again. Call ``recover`` first: it knows more about processes that died on this machine.
         """
         with writing(self.engine) as connection:
-            mailings = {m.id: m for m in self._open(connection, now) if issue in (None, m.id)}
+            mailings = {
+                m.id: m
+                for m in self._open(connection, now)
+                if issue in (None, m.id) and channel in (None, m.channel)
+            }
             row = self._free(connection, list(mailings), now) if mailings else None
             if row is None:
                 return None

@@ -16,7 +16,9 @@ from bot.channels import base
 from bot.channels.base import ChannelContext, Limits, Request
 from bot.channels.email.compiled import Compiled, compile_message
 from bot.channels.email.dkim import SELECTOR, Signer
+from bot.channels.email.lines import Lines
 from bot.channels.email.mime import Letter, picture_stamps
+from bot.channels.email.relays import Relay
 from bot.channels.email.smtp import Pool, Server, Session
 from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
 from bot.model import Delivery, Finding, Level, Message, Receipt, Recipient
@@ -145,6 +147,32 @@ class EmailChannel:
         findings = self._findings(session)
         await session.close()
         return [*findings, *self._signing_findings()]
+
+    @property
+    def connections(self) -> int:
+        return self._options.connections
+
+    @property
+    def resends(self) -> bool:
+        return self._options.on_unknown == "resend"
+
+    def lines(
+        self,
+        *,
+        pull: Callable[[], Letter | None],
+        done: Callable[[Letter, str | DeliveryError], None],
+        began: Callable[[Letter], None],
+        trouble: Callable[[str, DeliveryError], None],
+    ) -> Lines:
+        """Conversations with the relays that pull for themselves."""
+        return Lines(
+            [Relay(name=str(self._server()), server=self._server())],
+            pull=pull,
+            done=done,
+            began=began,
+            trouble=trouble,
+            connections=self._options.connections,
+        )
 
     async def close(self) -> None:
         """End open conversations."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import PurePath
@@ -22,57 +21,15 @@ from typing import TypeVar
 from bot.channels.base import Channel
 from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure, UnknownOutcome
 from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, Message, Recipient, State
+from bot.sender.report import Report, without_addresses
 from bot.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Remote answers love to repeat the address ("550 <ann@example.org> unknown"); no record of ours may.
-_ADDRESS = re.compile(r"[^\s<>/:;,\"'()]+@[^\s<>/:;,\"'()]+")
 MANY = 10_000  # deliveries in doubt that are asked about in one run; the rest waits for the next
 MOST_PROBLEMS = 20
 _LEVELS = {State.SENT: logging.INFO, State.CANCELLED: logging.INFO, State.PLANNED: logging.INFO}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """What one run did: outcomes by channel and state, and sentences for people, without addresses."""
-
-    outcomes: Mapping[tuple[str, State], int] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-
-    def count(self, state: State, channel: str | None = None) -> int:
-        """How many deliveries came to this state, on one channel or on all."""
-        return sum(n for (name, s), n in self.outcomes.items() if s is state and channel in (None, name))
-
-    @property
-    def sent(self) -> int:
-        return self.count(State.SENT)
-
-    @property
-    def deferred(self) -> int:
-        return self.count(State.DEFERRED)
-
-    @property
-    def failed(self) -> int:
-        return self.count(State.FAILED)
-
-    @property
-    def unknown(self) -> int:
-        return self.count(State.UNKNOWN)
-
-    @property
-    def cancelled(self) -> int:
-        return self.count(State.CANCELLED)
-
-    @property
-    def again(self) -> int:
-        """How many came back in line after a crash or a lost answer."""
-        return self.count(State.PLANNED)
-
-    def __add__(self, other: Report) -> Report:
-        outcomes = Counter(self.outcomes) + Counter(other.outcomes)
-        return Report(outcomes=dict(outcomes), problems=self.problems + other.problems)
 
 
 class Sender:
@@ -227,11 +184,6 @@ def _not_its_fault(delivery: Delivery, error: PermanentFailure, now: datetime) -
         error=error.problem,
         code=error.code,
     )
-
-
-def without_addresses(text: str) -> str:
-    """The text with every mail address taken out: remote answers love to repeat them."""
-    return _ADDRESS.sub("(address)", text)
 
 
 def _where(error: Exception) -> str:

@@ -1,0 +1,7 @@
+"""Sending what the ledger says is due: posts one by one, an issue to many readers over lines kept busy."""
+
+from bot.sender.mailing import MailingSender
+from bot.sender.posts import Sender
+from bot.sender.report import Report
+
+__all__ = ["MailingSender", "Report", "Sender"]

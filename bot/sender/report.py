@@ -1,0 +1,59 @@
+"""What a run did, for people: counts and sentences, never an address."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bot.model import State
+
+# Remote answers love to repeat the address ("550 <ann@example.org> unknown"); no record of ours may.
+_ADDRESS = re.compile(r"[^\s<>/:;,\"'()]+@[^\s<>/:;,\"'()]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What one run did: outcomes by channel and state, and sentences for people, without addresses."""
+
+    outcomes: Mapping[tuple[str, State], int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def count(self, state: State, channel: str | None = None) -> int:
+        """How many deliveries came to this state, on one channel or on all."""
+        return sum(n for (name, s), n in self.outcomes.items() if s is state and channel in (None, name))
+
+    @property
+    def sent(self) -> int:
+        return self.count(State.SENT)
+
+    @property
+    def deferred(self) -> int:
+        return self.count(State.DEFERRED)
+
+    @property
+    def failed(self) -> int:
+        return self.count(State.FAILED)
+
+    @property
+    def unknown(self) -> int:
+        return self.count(State.UNKNOWN)
+
+    @property
+    def cancelled(self) -> int:
+        return self.count(State.CANCELLED)
+
+    @property
+    def again(self) -> int:
+        """How many came back in line after a crash or a lost answer."""
+        return self.count(State.PLANNED)
+
+    def __add__(self, other: Report) -> Report:
+        outcomes = Counter(self.outcomes) + Counter(other.outcomes)
+        return Report(outcomes=dict(outcomes), problems=self.problems + other.problems)
+
+
+def without_addresses(text: str) -> str:
+    """The text with every mail address taken out: remote answers love to repeat them."""
+    return _ADDRESS.sub("(address)", text)
