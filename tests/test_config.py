@@ -11,7 +11,7 @@ import pytest
 from bot.channels.registry import channel_names, channel_type
 from bot.config import Settings, load_settings
 from bot.errors import ConfigError
-from bot.pace import Quota, Ramp
+from bot.pace import Guard, Quota, Ramp
 
 ROOT = Path(__file__).parent.parent
 
@@ -189,6 +189,19 @@ def test_every_channel_may_have_a_pace(workspace: Path, monkeypatch: pytest.Monk
     assert rules.quota_for("gmail.com") == Quota(per_second=2)
     assert rules.quota_for("web.de") == Quota(per_hour=1000)
     assert (rules.pause.refused, rules.pause.of) == (0.02, 500)
+
+
+def test_the_pace_in_the_handbook_is_right(workspace: Path) -> None:
+    """What docs/operators.md shows can be copied."""
+    example = re.findall(
+        r"(?s)```toml\n(\[channels\.mail\.pace\].*?)```", (ROOT / "docs/operators.md").read_text()
+    )
+    with (workspace / "bot.toml").open("a") as file:
+        file.write(example[0])
+
+    rules = load_settings(workspace).channels["mail"].pace
+
+    assert (rules.per_hour, rules.ramp, rules.pause) == (5_000, Ramp(), Guard())
 
 
 def test_what_a_windows_editor_saves_is_read(workspace: Path) -> None:

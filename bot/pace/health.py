@@ -26,7 +26,7 @@ class Outcome(StrEnum):
 
 @dataclass(kw_only=True, slots=True)
 class Noted:
-    """Answers since the last look at the row; counts up in place, once for each message."""
+    """Answers since the last look at the row; counts up in place."""
 
     accepted: int = 0
     refused: int = 0
@@ -34,9 +34,9 @@ class Noted:
     throttled: int = 0
     rest: timedelta = timedelta(0)  # the longest that the remote asked for
 
-    def add(self, outcome: Outcome, retry_after: timedelta | None = None) -> None:
-        """One more."""
-        setattr(self, outcome.value, getattr(self, outcome.value) + 1)
+    def add(self, outcome: Outcome, retry_after: timedelta | None = None, count: int = 1) -> None:
+        """So many more."""
+        setattr(self, outcome.value, getattr(self, outcome.value) + count)
         if retry_after is not None and retry_after > self.rest:
             self.rest = retry_after
 

@@ -122,7 +122,10 @@ class PaceRules(Quota):
 
     @property
     def is_unlimited(self) -> bool:
-        """Whether there is nothing to reserve."""
+        """Whether there is nothing to space out.
+
+        The account may still have to rest or pause: one slot asked for now and then tells.
+        """
         limits = (self.per_second, self.per_hour, self.per_day, self.ramp)
         return limits == (None, None, None, None) and not self.domains
 

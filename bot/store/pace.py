@@ -62,14 +62,24 @@ class Pace:
 
     # ----------------------------------------------------------------------- answers
 
-    def note(self, account: str, answer: str | DeliveryError | Outcome | None, *, domain: str = "") -> None:
-        """Remember, in memory, what an answer says about the account. Any thread; about a microsecond."""
+    def note(
+        self,
+        account: str,
+        answer: str | DeliveryError | Outcome | None,
+        *,
+        domain: str = "",
+        count: int = 1,
+    ) -> None:
+        """Remember, in memory, what an answer, or several like it, says. Any thread; about a microsecond.
+
+        With ``domain`` it is about that domain alone, and matters where that has limits of its own.
+        """
         outcome = answer if isinstance(answer, Outcome) else outcome_of(answer)
         if outcome is None:
             return
         with self._lock:
             noted = self._noted.setdefault((account, domain), Noted())
-            noted.add(outcome, getattr(answer, "retry_after", None))
+            noted.add(outcome, getattr(answer, "retry_after", None), count)
 
     def flush(
         self,

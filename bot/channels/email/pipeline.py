@@ -42,7 +42,7 @@ class Step(Enum):
 
 
 _RESET, _SENDER, _RECIPIENT, _DATA, _ANSWER, _NOTHING, _GOODBYE = Step
-_ASIDE = frozenset({_RESET, _NOTHING, _GOODBYE})
+_GROUP = (_SENDER, _RECIPIENT, _DATA)
 _STAGES = {_SENDER: Stage.SENDER, _RECIPIENT: Stage.RECIPIENT, _DATA: Stage.DATA, _ANSWER: Stage.ANSWER}
 
 
@@ -192,16 +192,16 @@ class Wire(asyncio.Protocol):
     def _answer(self, code: int, words: bytes) -> None:
         step = self._owed.popleft() if self._owed else None
         letter = self._out if step is _ANSWER else self._next
-        if step is None or step in _ASIDE:
+        if letter is None or step is None:
             self._aside(step, code, words)
-        elif letter is None:
-            self._nonsense(words)
         elif step is _ANSWER:
             self._answered(letter, code, words)
         elif step is _DATA:
             self._data(letter, code, words)
-        else:
+        elif step is _SENDER or step is _RECIPIENT:
             self._announcement(letter, step, code, words)
+        else:
+            self._aside(step, code, words)
 
     def _aside(self, step: Step | None, code: int, words: bytes) -> None:
         """An answer about no letter; one that nobody asked for may only say that the server closes."""
@@ -293,14 +293,14 @@ class Wire(asyncio.Protocol):
         self._busy = False
         if self._next is None:
             return b""
-        group = [(_RESET, b"RSET\r\n")] if self._must_reset else []
-        recipient = f"RCPT TO:<{self._next.recipient}>\r\n".encode()
-        group += (_SENDER, mail.encode()), (_RECIPIENT, recipient), (_DATA, b"DATA\r\n")
-        if not self._pipelining:
-            self._unsaid.extend(group)
-            return self._turn()
-        self._owed.extend(step for step, _ in group)
-        return b"".join(command for _, command in group)
+        recipient = f"RCPT TO:<{self._next.recipient}>\r\n"
+        if self._pipelining:
+            reset = "RSET\r\n" if self._must_reset else ""
+            self._owed.extend((_RESET, *_GROUP) if reset else _GROUP)
+            return f"{reset}{mail}{recipient}DATA\r\n".encode()
+        group = [(_SENDER, mail.encode()), (_RECIPIENT, recipient.encode()), (_DATA, b"DATA\r\n")]
+        self._unsaid.extend([(_RESET, b"RSET\r\n"), *group] if self._must_reset else group)
+        return self._turn()
 
     def _fitting(self, letter: Letter | None) -> str:
         """Pull until a letter comes that this server takes at all; returns its MAIL command."""

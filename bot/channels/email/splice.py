@@ -218,7 +218,7 @@ class Shifted:
 
 
 def _runs(names: Iterable[str], after: Iterable[bytes]) -> list[tuple[list[bytes | str], bytes]]:
-    """Each name with the words after it; short words, which are not worth three shifts, go into the run."""
+    """Each name with the words after it; words too short to lend from, between two names, join the run."""
     runs: list[tuple[list[bytes | str], bytes]] = []
     for name, words in zip(names, after, strict=True):
         run: list[bytes | str] = [name]
@@ -226,9 +226,6 @@ def _runs(names: Iterable[str], after: Iterable[bytes]) -> list[tuple[list[bytes
             before, short = runs.pop()
             run = [*before, short, name]
         runs.append((run, words))
-    if runs and len(runs[-1][1]) < _GROUP:
-        run, short = runs.pop()
-        runs.append(([*run, short], b""))
     return runs
 
 

@@ -21,9 +21,14 @@ class Terms:
     largest: int = 0  # bytes of the largest email it takes; 0 when it does not say
 
     def options(self, letter: Letter) -> str:
-        """What MAIL says of this letter; refuses what this server cannot take, before anything is sent."""
+        """What MAIL says of this letter; refuses what this server cannot take, before anything is sent.
+
+        Only the head can hold letters outside ASCII: our bodies are 7-bit (see ``mime``), and looking
+        through 50 kB costs as much as all the rest of a conversation.
+        """
         size = len(letter.content)
-        international = not (letter.content.isascii() and (letter.sender + letter.recipient).isascii())
+        head = letter.content[: letter.content.find(b"\r\n\r\n")]
+        international = not (head.isascii() and (letter.sender + letter.recipient).isascii())
         if international and not self.international:
             problem = (
                 "the address has letters outside ASCII before the @, and the mail server does not take that"
