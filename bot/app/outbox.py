@@ -205,6 +205,6 @@ def _shown(message: Message, kind: str) -> Markup:
         return Markup(nh3.clean(message.text, tags=TELEGRAM_TAGS))  # noqa: S704 - cleaned just now
     words, place = Markup(), 0
     for match in _URL.finditer(message.text):
-        link = Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(match[0])
+        link = Markup('<a dir="ltr" href="{0}" rel="noopener noreferrer">{0}</a>').format(match[0])
         words, place = words + message.text[place : match.start()] + link, match.end()
     return words + message.text[place:]
