@@ -139,8 +139,8 @@ class Pace:
         """Go on: no pause, no rest, a fresh sample. True when it, or one of its domains, had stopped."""
         with writing(self.engine) as work:
             stopped = or_(pace.c.paused != "", pace.c.rest_until.is_not(None))
-            query = select(pace).where(pace.c.account == account, stopped).with_for_update()
-            rows = {row.domain: resumed(_account(row)) for row in work.execute(query)}
+            query = select(pace).where(pace.c.account == account, stopped).order_by(pace.c.domain)
+            rows = {row.domain: resumed(_account(row)) for row in work.execute(query.with_for_update())}
             _write(work, account, rows)
         return bool(rows)
 
