@@ -251,9 +251,14 @@ async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Repor
 
 async def _send(workspace: Workspace, sender: Sender, clock: Clock, stopping: Callable[[], bool]) -> Report:
     """Posts and issues side by side: no channel waits for another."""
-    mailers = [_mailer(workspace, channel, clock, stopping) for channel in _mass_channels(workspace)]
+    mailers = mailers_of(workspace, clock, stopping)
     reports = await asyncio.gather(sender.run(), *(mailer.run() for mailer in mailers))
     return reduce(add, reports)
+
+
+def mailers_of(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> list[MailingSender]:
+    """What works off the issues, one for each channel that carries a newsletter."""
+    return [_mailer(workspace, channel, clock, stopping) for channel in _mass_channels(workspace)]
 
 
 def _mass_channels(workspace: Workspace) -> list[MassChannel]:
