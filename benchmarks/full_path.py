@@ -26,7 +26,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CONNECTIONS = 10
-SLOT = datetime(2026, 11, 27, 2, tzinfo=UTC)
+SLOT = datetime(2026, 11, 20, 2, tzinfo=UTC)
 
 SETTINGS = """
 mode = "live"
@@ -109,7 +109,7 @@ def message():  # type: ignore[no-untyped-def]
     return Message(
         kind="issue",
         lang="en",
-        subject="The Shelf: 30 items, 27 November 2026",
+        subject="The Shelf: 30 items, 20 November 2026",
         text=f"{text}\n1 Street, 10000 Town\n{link}\n",
         html=html,
         date=SLOT,
@@ -159,11 +159,11 @@ def free_port() -> int:
 
 def ours(way: Way, template: Path, program: Path, readers: int) -> dict[str, float]:
     """A fresh copy of the workspace, an issue planned, then sent by that many processes."""
-    from bot.app.workspace import Workspace
-    from bot.model import Issue
-
     from smtp_wire import Way as Wire
     from smtp_wire import sink
+
+    from bot.app.workspace import Workspace
+    from bot.model import Issue
 
     with tempfile.TemporaryDirectory() as name:
         folder, port, report = Path(name) / "news", free_port(), dict[str, float]()

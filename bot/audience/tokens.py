@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Sequence
 
@@ -41,4 +40,4 @@ def read_unsubscribe_token(keys: Sequence[bytes], token: str, *, newsletter: str
 
 def _mac(key: bytes, raw: bytes, newsletter: str) -> bytes:
     signed = b"\x00".join((_PURPOSE, newsletter.encode(), raw))
-    return hmac.new(key, signed, hashlib.sha256).digest()[:_MAC]
+    return hmac.digest(key, signed, "sha256")[:_MAC]
