@@ -1,0 +1,303 @@
+"""Pulling the plug: real processes that send one issue to many readers, and that are killed again and again.
+
+The mail server is our own and counts every letter by its Message-ID in the moment it takes it, before it
+answers. A kill comes after some of them, at times before the answer is out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+
+from bot.app.workspace import Workspace
+from bot.model import State
+from bot.store.audience import Signup
+from bot.store.engine import reading
+from bot.store.letterbook import read_mailing
+from bot.store.schema import letter
+from tests.support.live_workspace import NOW, SETTINGS, ended, make_live, start
+
+HOUR = timedelta(hours=1)
+_ID = re.compile(rb"(?im)^Message-ID: *<([^@>]*)")
+_EHLO = b"250-plug.example.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+_ANSWERS = {b"EHLO": _EHLO, b"QUIT": b"221 bye\r\n", b"DATA": b"354 go ahead\r\n"}
+
+
+class Sink:
+    """A mail server that takes everything, counts it, and tells ``hook`` before it answers."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.copies: Counter[str] = Counter()
+        self.hook: Callable[[], None] = lambda: None
+        self.talks: set[asyncio.Transport] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen, on the port of the last time."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Talk(self), "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def kill(self) -> None:
+        """Gone, with every conversation; what had been taken was taken."""
+        assert self._server is not None
+        self._server.close()
+        for transport in list(self.talks):
+            transport.abort()
+        await self._server.wait_closed()
+
+    def take(self, content: bytes) -> None:
+        found = _ID.search(content)
+        assert found, "a letter without a Message-ID"
+        self.copies[found[1].decode()] += 1
+        self.hook()
+
+    async def after(self, count: int, strike: Callable[[], None], *, patience: float) -> bool:
+        """Call ``strike`` when that many more were taken; False when it took too long and was not called."""
+        struck, left = asyncio.Event(), count
+
+        def one() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                strike()
+                struck.set()
+
+        self.hook = one
+        try:
+            async with asyncio.timeout(patience):
+                await struck.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self.hook = lambda: None
+        return True
+
+
+class _Talk(asyncio.Protocol):
+    def __init__(self, sink: Sink) -> None:
+        self._sink, self._buffer, self._in_body = sink, b"", False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._sink.talks.add(transport)
+        transport.write(b"220 plug.example.test\r\n")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._sink.talks.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        said = []
+        while (answer := self._answer()) is not None:
+            said.append(answer)
+        self._transport.write(b"".join(said))
+
+    def _answer(self) -> bytes | None:
+        """To the next whole command or letter; None when none is complete."""
+        end = b"\r\n.\r\n" if self._in_body else b"\r\n"
+        piece, found, rest = self._buffer.partition(end)
+        if not found:
+            return None
+        self._buffer = rest
+        if self._in_body:
+            self._in_body = False
+            self._sink.take(piece)
+            return b"250 taken\r\n"
+        verb = piece[:4].upper()
+        self._in_body = verb == b"DATA"
+        return _ANSWERS.get(verb, b"250 ok\r\n")
+
+
+@asynccontextmanager
+async def sink() -> AsyncIterator[Sink]:
+    """A mail server for as long as the block lasts."""
+    server = Sink()
+    await server.open()
+    try:
+        yield server
+    finally:
+        await server.kill()
+
+
+# --------------------------------------------------------------------------- machines
+
+
+class Machine:
+    """A workspace folder of its own, as on a machine of its own, and the process that works in it."""
+
+    def __init__(self, here: Path, command: tuple[str, ...]) -> None:
+        self.here, self.command = here, command
+        self.process: asyncio.subprocess.Process
+        self._said: asyncio.Task[bytes] | None = None
+
+    async def start(self, moment: datetime) -> None:
+        self.process = await start(self.here, moment, *self.command)
+        assert self.process.stdout is not None
+        self._said = asyncio.create_task(self.process.stdout.read())
+
+    def kill(self) -> None:
+        """No goodbye."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+    async def end(self, *, patience: float = 60) -> int:
+        """Wait for its end; the exit code, negative where a signal ended it."""
+        assert self.process.stderr is not None
+        try:
+            async with asyncio.timeout(patience):
+                self.complaint = (await self.process.stderr.read()).decode()
+                return await self.process.wait()
+        finally:
+            if self._said:
+                self._said.cancel()
+
+
+def machine(folder: Path, port: int, *, url: str = "", connections: int, command: tuple[str, ...]) -> Machine:
+    """A new machine of the publication; all of them share the database at ``url``."""
+    settings = SETTINGS.format(port=port) + f'security = "none"\nconnections = {connections}\n'
+    here = make_live(folder, settings)
+    if url:
+        with (here / ".env").open("a") as file:
+            file.write(f"BOT_DATABASE_URL={url}\n")
+    return Machine(here, command)
+
+
+def subscribe(here: Path, count: int) -> None:
+    """That many readers, and schedules that the ledger has known for an hour."""
+    workspace = Workspace(here)
+    workspace.ledger.note_schedules(workspace.schedules(), NOW - HOUR)
+    signups = (
+        Signup(address=f"reader{number}@inbox{number % 7}.ngo", name="", lang="", newsletters=("weekly",))
+        for number in range(count)
+    )
+    workspace.audience.add_many(signups, now=datetime.now(UTC), source="test", dry=False)
+    workspace.engine.dispose()
+
+
+# --------------------------------------------------------------------------- what came of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toll:
+    """What the kills cost, by the mail server's count and by the ledger's."""
+
+    readers: int
+    kills: int
+    lost: int  # readers without a letter
+    repeats: int  # letters that came once more
+    unexplained: int  # of these, those of which the ledger knows no doubt
+    doubts: int  # that the ledger counted
+    unsettled: int  # letters that the ledger does not call sent
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.readers} readers, {self.kills} kills in {self.seconds:.0f} s: {self.lost} lost, "
+            f"{self.repeats} repeats ({self.unexplained} unknown to the ledger), {self.doubts} doubts, "
+            f"{self.unsettled} unsettled"
+        )
+
+
+def toll(here: Path, sink: Sink, *, kills: int, seconds: float) -> Toll:
+    """The mail server's count beside the ledger's."""
+    workspace = Workspace(here)
+    publication = workspace.mailings.publication
+    with reading(workspace.engine) as connection:
+        key = read_mailing(connection, 1, publication).key
+        rows = connection.execute(select(letter.c.reader, letter.c.doubts, letter.c.state)).all()
+    workspace.engine.dispose()
+    doubts = {key(row.reader)[:32]: row.doubts for row in rows}
+    assert set(sink.copies) <= set(doubts), "a letter that is nobody's"
+    return Toll(
+        readers=len(rows),
+        kills=kills,
+        lost=sum(not sink.copies[name] for name in doubts),
+        repeats=sum(count - 1 for count in sink.copies.values()),
+        unexplained=sum(max(0, count - 1 - doubts[name]) for name, count in sink.copies.items()),
+        doubts=sum(doubts.values()),
+        unsettled=sum(row.state != State.SENT.value for row in rows),
+        seconds=seconds,
+    )
+
+
+class Trial:
+    """Machines that send one issue together, and somebody who pulls their plugs."""
+
+    def __init__(self, machines: list[Machine], sink: Sink, *, seed: int = 11) -> None:
+        self.machines, self.sink = machines, sink
+        self.chance = random.Random(seed)
+        self.kills = 0
+        self._start = time.monotonic()
+
+    @property
+    def moment(self) -> datetime:
+        """It is NOW at the start, and time goes on from there for every process."""
+        return NOW + timedelta(seconds=time.monotonic() - self._start)
+
+    async def start(self) -> None:
+        for each in self.machines:
+            await each.start(self.moment)
+
+    async def pull(self, times: int, *, letters: int) -> None:
+        """Kill one of them at random, each time after up to so many letters, and start it again."""
+        for _ in range(times):
+            victim = self.chance.choice(self.machines)
+            if (
+                self.chance.random() < 0.15
+            ):  # also where nothing is on the wire: starting, recovering, planning
+                await asyncio.sleep(self.chance.uniform(0, 1.5))
+                victim.kill()
+            elif not await self._strike(victim, self.chance.randint(1, letters)):
+                return
+            if await victim.end() != -9:
+                return  # it came to its end before
+            self.kills += 1
+            await victim.start(self.moment)
+
+    async def _strike(self, victim: Machine, count: int) -> bool:
+        if self.chance.random() < 0.5:
+            return await self.sink.after(count, victim.kill, patience=30)
+        struck = await self.sink.after(count, lambda: None, patience=30)
+        await asyncio.sleep(self.chance.uniform(0, 0.01))
+        victim.kill()
+        return struck
+
+    async def finish(self, *, patience: float = 300) -> Toll:
+        """Let them come to an end, then send what was put off for later."""
+        for each in self.machines:
+            code = await each.end(patience=patience)
+            assert code in (0, 1), each.complaint
+        for hour in range(1, 12):
+            if not self.left():
+                break
+            last = await ended(await start(self.machines[0].here, NOW + hour * HOUR, "run", "--once"))
+            assert last.code in (0, 1), last.err
+        return self.toll()
+
+    def left(self) -> int:
+        """Letters that are still to be sent."""
+        workspace = Workspace(self.machines[0].here)
+        try:
+            return workspace.mailings.progress(1).left
+        finally:
+            workspace.engine.dispose()
+
+    def toll(self) -> Toll:
+        return toll(
+            self.machines[0].here, self.sink, kills=self.kills, seconds=time.monotonic() - self._start
+        )
