@@ -8,48 +8,45 @@ the last are written, in the same transaction. What happens between two of these
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
-from bot.channels.base import Compiled, MassChannel, Parcel
-from bot.errors import Blame, DeliveryError, Lost, PermanentFailure, StoreError
+from bot.channels.base import MassChannel, Parcel
+from bot.errors import Blame, DeliveryError, Lost, PermanentFailure, StoreError, TemporaryFailure
 from bot.model import Message, Recipient, State
+from bot.sender.hand import Hand, later
 from bot.sender.report import Report, without_addresses
+from bot.sender.turnstile import Open, Turnstile
 from bot.store.chunks import Chunk, Claimed, Mailing, Settled, put_back, settled
 from bot.store.flight import Flight
 from bot.store.mailing import Mailings
 
-LEASE = 60.0  # seconds; longer than the slowest group
-SMALLEST, LARGEST = 8, 250  # letters claimed at once
+log = logging.getLogger(__name__)
+
+LEASE = 60.0  # seconds; renewed long before it ends
+LARGEST = 250  # letters claimed at once
 GROUP_TIME = 0.25  # seconds that a group should last, so that STOP is heard within a second
 GLANCE = 0.5  # seconds between two looks at what people said
 PATIENCE = 120  # seconds to wait for a database that is gone
+_SAID = {
+    State.SENT: "sent to",
+    State.FAILED: "failed for",
+    State.DEFERRED: "deferred for",
+    State.UNKNOWN: "in doubt for",
+    State.PLANNED: "to be sent again to",
+}
 
 T = TypeVar("T")
 Values = Callable[[Mailing, Claimed], Mapping[str, str]]
-
-
-class Hand:
-    """A chunk that we have, and what became of its letters since the last exchange."""
-
-    def __init__(self, chunk: Chunk, compiled: tuple[Compiled, ...]) -> None:
-        self.chunk, self.compiled = chunk, compiled
-        self.out: dict[int, Claimed] = {}  # claimed, and no outcome yet
-        self.settled: list[Settled] = []
-        self.dry = False  # nothing more to claim in it now
-        self.lost = False  # somebody else has it
-
-    def take_settled(self) -> list[Settled]:
-        """The outcomes since the last time."""
-        taken, self.settled = self.settled, []
-        return taken
 
 
 class MailingSender:
@@ -65,17 +62,19 @@ class MailingSender:
         flights: Path,
         clock: Callable[[], datetime],
         stopped: Callable[[], bool] = lambda: False,
+        gate: Turnstile | Open | None = None,
     ) -> None:
         self._mailings, self._channel, self._words, self._values = mailings, channel, words, values
-        self._flights, self._clock, self._stopped = flights, clock, stopped
+        self._flights, self._clock, self._stopped, self._gate = flights, clock, stopped, gate or Open()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="letters")
         self._ready: deque[tuple[Hand, Claimed]] = deque()
         self._hands: list[Hand] = []
         self._news = asyncio.Event()
-        self._outcomes: Counter[State] = Counter()
+        self._outcomes: Counter[tuple[str, State]] = Counter()  # by issue
         self._problems: dict[str, None] = {}
         self._halted = False
-        self._group = max(SMALLEST, channel.connections)
+        self._why: Callable[[Claimed], Settled] = put_back  # what becomes of letters not begun
+        self._group, self._ahead = channel.connections, 0
         self._since = time.monotonic()
 
     async def run(self) -> Report:
@@ -85,8 +84,7 @@ class MailingSender:
             first = await self._lease()
             if first is not None:
                 await self._send(first)
-        outcomes = {(self._channel.name, state): n for state, n in self._outcomes.items()}
-        return Report(outcomes=outcomes, problems=tuple(self._problems))
+        return self._report()
 
     async def _send(self, first: Hand) -> None:
         self._lines = self._channel.lines(
@@ -94,26 +92,48 @@ class MailingSender:
         )
         sending = asyncio.create_task(self._lines.run())
         sending.add_done_callback(lambda _: self._news.set())
-        watching = asyncio.create_task(self._watch())
+        beside = [
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(
+                self._gate.keep(self._waiting, wake=self._lines.wake, closed=self._closed, call=self._off_loop)
+            ),
+        ]
         try:
-            await self._feed(first, sending)
+            await self._feed(first, sending, beside)
         finally:
-            watching.cancel()
-            self._lines.stop()
-            with suppress(PermanentFailure):  # said already, by ``trouble``
-                await sending
+            await self._finish(sending, beside)
+
+    async def _finish(self, sending: asyncio.Task[object], beside: list[asyncio.Task[None]]) -> None:
+        """What is on the wire is finished; the rest goes back in line, whatever happened."""
+        self._lines.stop()
+        try:
+            with suppress(PermanentFailure):
+                try:
+                    await sending
+                except PermanentFailure as failure:
+                    self._fail(failure)
+                    raise
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await self._give_back()
+            await self._off_loop(self._gate.flush)
 
     # ----------------------------------------------------------------- feeding
 
-    async def _feed(self, current: Hand | None, sending: asyncio.Task[object]) -> None:
+    async def _feed(
+        self, current: Hand | None, sending: asyncio.Task[object], beside: list[asyncio.Task[None]]
+    ) -> None:
         """Claim ahead of the lines, one chunk after the other, until there is no more."""
         while not self._halted and not sending.done():
-            if current is None:
+            for task in beside:
+                if task.done():
+                    task.result()  # its failure is ours
+            if current is None or current.dry or current.lost:
                 current = await self._lease()
-            if current is not None and len(self._ready) <= self._group:
-                await self._exchange(current, want=2 * self._group - len(self._ready))
-                current = None if current.dry or current.lost else current
+            if current is not None and len(self._ready) <= self._ahead:
+                await self._exchange(current, want=self._group + self._ahead - len(self._ready))
             elif current is not None or self._hands:
                 await self._wait()
             else:
@@ -123,7 +143,7 @@ class MailingSender:
     async def _wait(self) -> None:
         """Until the lines want more, or have something to tell."""
         self._news.clear()
-        if len(self._ready) > self._group or any(hand.out for hand in self._hands):
+        if len(self._ready) > self._ahead or any(hand.out for hand in self._hands):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), GLANCE)
 
@@ -134,10 +154,17 @@ class MailingSender:
         chunk = await self._off_loop(self._next_chunk)
         if chunk is None:
             return None
-        messages = await self._off_loop(lambda: [self._words(digest) for digest in chunk.mailing.words])
-        hand = Hand(chunk, tuple(self._channel.compiled(message) for message in messages))
-        self._outcomes[State.UNKNOWN] += sum(each.state is State.UNKNOWN for each in chunk.doubtful)
+        hand = Hand(chunk, (), time.monotonic())
         self._hands.append(hand)
+        self._outcomes.update((chunk.mailing.subject, each.state) for each in chunk.doubtful)
+        try:
+            messages = await self._off_loop(lambda: [self._words(digest) for digest in chunk.mailing.words])
+            hand.compiled = tuple(self._channel.compiled(message) for message in messages)
+        except PermanentFailure as failure:
+            self._fail(failure)
+        if self._halted:
+            await self._release(hand)
+            return None
         return hand
 
     def _next_chunk(self) -> Chunk | None:
@@ -156,8 +183,9 @@ class MailingSender:
         try:
             claimed = await self._durably(hand, told, want)
         except Lost:
-            self._drop(hand)
+            self._drop(hand, told)
             return
+        hand.renewed = time.monotonic()
         self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
         hand.dry = not claimed
         for each in claimed:
@@ -176,85 +204,146 @@ class MailingSender:
                 return await self._off_loop(lambda: call(now=self._clock()))  # noqa: B023 - awaited here
             except StoreError as error:
                 if time.monotonic() > deadline:
+                    hand.settled = told + hand.settled
                     raise
                 self._tell(f"{self._channel.name}: the database does not answer, waiting for it: {error}")
             holding = [*hand.out]
             await asyncio.sleep(GLANCE)
 
     def _measure(self, count: int) -> None:
-        """A group is what goes out in a moment: small when it is slow, so that little is in doubt."""
+        """A group is what goes out in a moment: small when it is slow, so that little is in doubt.
+
+        It begins as small as can be, and while it is, nothing is claimed ahead: a hold is seen before the
+        next letter.
+        """
         now = time.monotonic()
         rate = count / max(now - self._since, 0.001)
         self._since = now
         if count:
-            wished = int(rate * GROUP_TIME)
-            self._group = max(SMALLEST, self._channel.connections, min(LARGEST, wished))
+            least = self._channel.connections
+            self._group = max(least, min(int(rate * GROUP_TIME), 2 * self._group, LARGEST))
+            self._ahead = self._group if self._group > least else 0
 
     # ----------------------------------------------------------------- what the lines call
 
     def _pull(self) -> Parcel | None:
         ready = self._ready
+        if not self._ahead and self._stopped():
+            self._halt()
         while ready and not self._halted:
+            if not self._gate.lets(ready):
+                return None
             hand, claimed = ready.popleft()
-            if len(ready) == self._group:
+            if len(ready) == self._ahead:
                 self._news.set()
-            if hand.lost:
-                continue
+            if claimed.number not in hand.out:
+                continue  # given back, or lost, while it waited
             try:
-                return hand.compiled[claimed.variant].letter(
-                    Recipient(
-                        id=claimed.reader, address=claimed.address, name=claimed.name, lang=claimed.lang
-                    ),
-                    key=hand.chunk.mailing.key(claimed.reader),
-                    values=self._values(hand.chunk.mailing, claimed),
-                    tag=(hand, claimed),
-                )
+                return self._parcel(hand, claimed)
             except DeliveryError as error:
                 self._note(hand, claimed, error)
+            except Exception as error:
+                failure = TemporaryFailure(f"could not be prepared: {_where(error)}")
+                self._tell(f"{self._channel.name}: {hand.chunk.mailing.subject} {failure}")
+                self._note(hand, claimed, failure)
         self._news.set()
         return None
 
+    def _parcel(self, hand: Hand, claimed: Claimed) -> Parcel:
+        mailing = hand.chunk.mailing
+        return hand.compiled[claimed.variant].letter(
+            Recipient(id=claimed.reader, address=claimed.address, name=claimed.name, lang=claimed.lang),
+            key=mailing.key(claimed.reader),
+            values=self._values(mailing, claimed),
+            tag=(hand, claimed),
+        )
+
     def _began(self, letter: Parcel) -> None:
         hand, claimed = letter.tag
+        hand.begun.add(claimed.number)
         self._flight.began(hand.chunk.mailing.id, claimed.number, hand.chunk.fence)
 
     def _done(self, letter: Parcel, outcome: str | DeliveryError) -> None:
         hand, claimed = letter.tag
+        hand.begun.discard(claimed.number)
+        self._gate.note(claimed.address, outcome)
         self._note(hand, claimed, outcome)
 
     def _note(self, hand: Hand, claimed: Claimed, outcome: str | DeliveryError) -> None:
         """What became of a letter: into the recorder at once, into the ledger with its group."""
-        if hand.lost or hand.out.pop(claimed.number, None) is None:
+        if hand.out.pop(claimed.number, None) is None:
             return
         what = settled(claimed, outcome, self._clock(), resend=self._channel.resends)
         if what.said and not isinstance(outcome, str):
             what = what._replace(said=without_addresses(what.said))
         self._flight.ended(hand.chunk.mailing.id, hand.chunk.fence, what)
         hand.settled.append(what)
-        self._outcomes[what.state] += 1
+        self._outcomes[hand.chunk.mailing.subject, what.state] += 1
         if isinstance(outcome, PermanentFailure) and outcome.blame is Blame.SENDER:
-            self._halt(f"{self._channel.name}: stopped for this run: {outcome.problem}")
+            self._fail(outcome)
         elif len(hand.settled) >= self._group:
             self._news.set()
 
     def _trouble(self, relay: str, failure: DeliveryError) -> None:
-        self._tell(f"{self._channel.name}: {relay}: {failure}")
+        log.warning("%s: %s", self._channel.name, without_addresses(failure.problem))
+        if self._lines.down and not isinstance(failure, PermanentFailure):  # that ends the lines by itself
+            self._fail(failure)
 
-    # ----------------------------------------------------------------- ending
+    # ----------------------------------------------------------------- people, and time
 
     async def _watch(self) -> None:
-        """Hear STOP also while nothing is exchanged."""
+        """Hear STOP, holds and cancellations also while nothing is exchanged; keep what we have."""
         while True:
             await asyncio.sleep(GLANCE)
             if self._stopped():
-                self._halt("")
+                self._halt()
+            with suppress(StoreError):  # the exchange says so
+                await self._renew()
+                await self._recall()
 
-    def _halt(self, why: str) -> None:
-        """No further letter in this run; what is on the wire is finished."""
-        if why:
+    async def _renew(self) -> None:
+        for hand in [hand for hand in self._hands if time.monotonic() - hand.renewed > LEASE / 4]:
+            hand.renewed = time.monotonic()
+            try:
+                call = partial(self._mailings.exchange, hand.chunk, [], want=0)
+                await self._off_loop(lambda: call(now=self._clock()))  # noqa: B023 - awaited here
+            except Lost:
+                self._drop(hand, [])
+
+    async def _recall(self) -> None:
+        """Letters that wait for a line and whose issue was held, paused or cancelled go back."""
+        if not self._ready:
+            return
+        goes_on = {m.id for m in await self._off_loop(lambda: self._mailings.open_issues(self._clock()))}
+        for hand in [hand for hand in self._hands if hand.chunk.mailing.id not in goes_on]:
+            hand.put_back([claimed for owner, claimed in self._ready if owner is hand])
+            hand.dry = True
+            self._news.set()
+
+    def _waiting(self) -> list[str]:
+        """The addresses that wait for their turn."""
+        return [claimed.address for hand, claimed in self._ready if claimed.number in hand.out]
+
+    def _closed(self, why: str, *, person: bool) -> None:
+        """The account must rest for longer than a run should wait."""
+        if person:
             self._tell(why)
+        else:
+            log.info("%s: %s", self._channel.name, why)
+        self._halt()
+
+    # ----------------------------------------------------------------- ending
+
+    def _halt(self) -> None:
+        """No further letter in this run; what is on the wire is finished."""
         self._halted = True
         self._news.set()
+
+    def _fail(self, failure: DeliveryError) -> None:
+        """The same, because the channel cannot go on: what is in hand waits some minutes."""
+        self._why = later(failure, self._clock())
+        self._tell(f"{self._channel.name}: stopped for this run: {failure.problem}")
+        self._halt()
 
     async def _release_finished(self) -> None:
         for hand in [hand for hand in self._hands if hand.dry and not hand.out]:
@@ -264,8 +353,9 @@ class MailingSender:
         """At the end: whatever was claimed and not begun goes back in line."""
         self._ready.clear()
         for hand in list(self._hands):
-            hand.settled += [put_back(claimed) for claimed in hand.out.values()]
-            hand.out.clear()
+            count = hand.let_go(self._why, self._clock(), resend=self._channel.resends)
+            if self._why is not put_back and count:
+                self._outcomes[hand.chunk.mailing.subject, State.DEFERRED] += count
             await self._release(hand)
 
     async def _release(self, hand: Hand) -> None:
@@ -275,13 +365,26 @@ class MailingSender:
             await self._off_loop(lambda: self._mailings.release(hand.chunk, told, now=self._clock()))
         self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
 
-    def _drop(self, hand: Hand) -> None:
-        """Somebody else has the chunk: what we hold of it is theirs to settle."""
-        hand.lost = True
-        self._flight.settled(hand.chunk.mailing.id, [*hand.out])
-        hand.out.clear()
-        hand.settled.clear()
-        self._hands.remove(hand)
+    def _drop(self, hand: Hand, told: list[Settled]) -> None:
+        self._flight.settled(hand.chunk.mailing.id, [*hand.lose(), *(each.number for each in told)])
+        if hand in self._hands:
+            self._hands.remove(hand)
+
+    def _report(self) -> Report:
+        """Counts by state; one line for each issue in the log, and a sentence where a person must look."""
+        name = self._channel.name
+        for subject in dict.fromkeys(subject for subject, _ in self._outcomes):
+            counts = {state: self._outcomes[subject, state] for state in _SAID}
+            said = ", ".join(f"{_SAID[state]} {count:,}" for state, count in counts.items() if count)
+            log.info("%s: %s is %s", name, subject, said)
+            if doubtful := counts[State.UNKNOWN]:
+                look = "look into the mail server's log, then run bot settle for those that bot status names"
+                self._tell(f"{name}: {subject} may have gone out to {doubtful:,} more; {look}")
+        states: Counter[State] = Counter()
+        for (_, state), count in self._outcomes.items():
+            states[state] += count
+        outcomes = {(name, state): count for state, count in states.items() if count}
+        return Report(outcomes=outcomes, problems=(*self._problems, *self._gate.said))
 
     def _tell(self, problem: str) -> None:
         self._problems[without_addresses(problem)] = None
@@ -289,3 +392,10 @@ class MailingSender:
     async def _off_loop(self, call: Callable[[], T]) -> T:
         """The call's result, without holding up the event loop while the disk works."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _where(error: Exception) -> str:
+    """An unexpected error's type and place. Never its text, which may hold an address or a token."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + place
