@@ -5,7 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+EVERYBODY = 0o666  # as far as the person's umask allows
+OWNER = 0o600
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -14,27 +20,32 @@ def write_atomically(path: Path, data: bytes) -> None:
     Missing folders are made. A replaced file keeps its mode and, where we may, its owner; a link keeps
     pointing where it points. Raises OSError and leaves nothing behind.
     """
+    with replacing(path, mode=EVERYBODY) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = OWNER) -> Iterator[BinaryIO]:
+    """The same for what is written bit by bit: the file takes its place when the block ends well.
+
+    A new file gets ``mode``: only its owner may read it, unless told otherwise.
+    """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name[:40]}.{secrets.token_hex(6)}.tmp"
     try:
-        _write(temporary, data, like=target)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            _keep_mode(file.fileno(), target)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     _sync_folder(target.parent)
-
-
-def _write(path: Path, data: bytes, *, like: Path) -> None:
-    # Opened with 0o666, so that the person's umask decides about a new file.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    with os.fdopen(descriptor, "wb") as file:
-        _keep_mode(file.fileno(), like)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _keep_mode(descriptor: int, like: Path) -> None:

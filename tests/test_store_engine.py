@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import insert, select, text
+from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -26,6 +26,7 @@ from bot.store.engine import open_store, reading, writing
 from bot.store.ledger import Ledger
 from bot.store.lock import tick_lock
 from tests.support.ledgers import NOW
+from tests.support.postgres import Cluster
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,15 +89,12 @@ def holds_readonly(folder: Path) -> dict[str, str]:
         engine.dispose()
 
 
-def test_migrations_and_tables_say_the_same(tmp_path: Path) -> None:
-    """What Alembic builds is what the program's tables describe, and HEAD names it."""
-    engine = open_store(url(tmp_path))
-
-    with engine.connect() as connection:
+def test_migrations_and_tables_say_the_same(any_store: Engine) -> None:
+    """What Alembic builds is what the program's tables describe, and HEAD names it; on either database."""
+    with any_store.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = compare_metadata(context, schema.metadata)
         revision = context.get_current_revision()
-    engine.dispose()
 
     assert differences == []
     assert revision == schema.HEAD
@@ -124,6 +122,50 @@ def test_a_file_database_is_durable(tmp_path: Path) -> None:
     engine.dispose()
 
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_a_server_database_is_durable(postgres: Cluster) -> None:
+    """Every commit on disk, also where the server is set up to be quicker; psycopg 3 speaks to it."""
+    place = postgres.database()
+    quick = create_engine(
+        place.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    with quick.connect() as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar()
+        connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = 'off'"))
+    quick.dispose()
+
+    engine = open_store(place)
+    with engine.connect() as connection:
+        found = (connection.dialect.driver, connection.execute(text("SHOW synchronous_commit")).scalar())
+    engine.dispose()
+    postgres.drop(place)
+
+    assert found == ("psycopg", "on")
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_many_may_open_a_new_server_database_at_once(postgres: Cluster) -> None:
+    """The first one makes the tables under a lock; the others wait and find them. A dry run only reads."""
+    place = postgres.database()
+
+    def open_and_count(_: int) -> int:
+        engine = open_store(place)
+        with engine.connect() as connection:
+            count = connection.execute(text("SELECT count(*) FROM letter")).scalar_one()
+        engine.dispose()
+        return int(count)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(open_and_count, range(6))) == [0] * 6
+    looking = open_store(place, readonly=True)
+    with pytest.raises(StoreError, match="read-only transaction"):
+        Ledger(looking, mode="live", publication="p").hold("*", "stop", NOW)
+    looking.dispose()
+    postgres.drop(place)
 
 
 def test_alembic_is_not_loaded_when_the_schema_is_current(tmp_path: Path) -> None:
@@ -324,7 +366,7 @@ def test_two_runs_cannot_overlap_and_death_lets_go(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["postgresql+pg8000://host/db", "nosuch://host/db"])
+@pytest.mark.parametrize("name", ["mysql+pymysql://host/db", "nosuch://host/db"])
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_database_without_its_driver_is_one_line(name: str, readonly: bool) -> None:
     """Said with what to do, never a traceback."""

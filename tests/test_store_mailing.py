@@ -347,6 +347,17 @@ def test_the_deferred_come_back_when_they_are_due(mailings: Mailings) -> None:
     assert mailings.progress(number).state == "done"
 
 
+def test_the_deferred_wait_while_others_go(mailings: Mailings) -> None:
+    """The same chunk goes on with those that are due."""
+    plan(mailings, 3)
+    chunk = lease(mailings)
+    (first,) = take(mailings, chunk, 1)
+    late = settled(first, TemporaryFailure("greylisted"), NOW)
+
+    assert [each.number for each in mailings.exchange(chunk, [late], want=9, now=NOW)] == [2, 3]
+    assert [each.number for each in mailings.exchange(chunk, [], want=9, now=NOW + 5 * MINUTE)] == [1]
+
+
 def test_what_was_put_back_was_never_tried(mailings: Mailings) -> None:
     """A worker that is asked to stop gives back what it has not begun."""
     number = plan(mailings, 2)
@@ -379,6 +390,18 @@ def test_a_zombie_harms_nothing(mailings: Mailings) -> None:
     assert counts(mailings, number) == {"sent": 3}
     with reading(mailings.engine) as connection:
         assert set(connection.scalars(select(schema.letter.c.said))) == {"250 ok"}
+
+
+def test_a_lease_that_ended_is_not_revived_by_its_owners_name(mailings: Mailings) -> None:
+    """The same worker has leased the chunk anew: what it still holds of the first time counts no more."""
+    plan(mailings, 2)
+    first = lease(mailings, "one")
+    take(mailings, first, 1)
+    second = lease(mailings, "one", at=MINUTE)
+
+    with pytest.raises(Lost):
+        take(mailings, first, 1)
+    assert len(take(mailings, second)) == 2
 
 
 def test_what_the_former_owner_left_is_in_doubt(mailings: Mailings) -> None:

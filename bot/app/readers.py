@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
-from bot.audience.spreadsheet import Refused, Row, read_rows
+from bot.audience.exporting import to_csv, to_json
+from bot.audience.spreadsheet import Place, Refused, read_rows
 from bot.model import Recipient
-from bot.store.audience import Signup
+
+SHOWN = 1_000  # refused rows of an import; a file of a million bad ones must not fill the memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Imported:
-    """What an import did, or would do."""
+    """What an import did, or would do. ``refusals`` are the first ``SHOWN`` of the rows refused."""
 
     added: int
     changed: int
     unchanged: int
     suppressed: int
-    refused: tuple[Refused, ...]
+    refused: int
+    refusals: tuple[Refused, ...]
 
 
 def add_reader(
@@ -43,14 +46,18 @@ def add_reader(
 
 
 def import_readers(
-    workspace: Workspace, path: Path, *, newsletters: Sequence[str] = (), dry_run: bool = False
+    workspace: Workspace,
+    path: Path,
+    *,
+    newsletters: Sequence[str] = (),
+    dry_run: bool = False,
+    tell: Callable[[Place], None] = lambda _: None,
 ) -> Imported:
     """Import a spreadsheet in one transaction; rows that cannot be used are listed, not fatal."""
     wanted = _newsletters(workspace, newsletters)
-    refused: list[Refused] = []
-    rows = _usable(read_rows(path), refused)
+    refusals = _Refusals()
     report = workspace.audience.add_many(
-        (Signup(address=r.address, name=r.name, lang=r.lang, newsletters=wanted) for r in rows),
+        read_rows(path, wanted, refuse=refusals.add, tell=tell),
         now=datetime.now(UTC),
         source=f"import of {path.name}",
         dry=dry_run,
@@ -60,8 +67,16 @@ def import_readers(
         changed=report.changed,
         unchanged=report.unchanged,
         suppressed=report.suppressed,
-        refused=tuple(refused),
+        refused=refusals.count,
+        refusals=tuple(refusals.first),
     )
+
+
+def export_readers(workspace: Workspace, newsletter: str | None, *, form: str) -> Iterator[str]:
+    """The readers of one newsletter as text, "csv" or "json", piece by piece."""
+    name = workspace.newsletter(newsletter).name
+    write = to_json if form == "json" else to_csv
+    return write(workspace.audience.export(name))
 
 
 def remove_reader(workspace: Workspace, address: str, *, dry_run: bool = False) -> bool:
@@ -82,9 +97,15 @@ def _newsletters(workspace: Workspace, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(workspace.newsletter(name).name for name in names) or tuple(workspace.settings.newsletters)
 
 
-def _usable(rows: Iterable[Row | Refused], refused: list[Refused]) -> Iterator[Row]:
-    for row in rows:
-        if isinstance(row, Row):
-            yield row
-        else:
-            refused.append(row)
+class _Refusals:
+    """The rows of a file that cannot be used: counted, and the first of them kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[Refused] = []
+
+    def add(self, row: Refused) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < SHOWN:
+            self.first.append(row)

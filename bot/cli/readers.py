@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
+
+if TYPE_CHECKING:
+    from bot.app.readers import Imported
 
 _NOT_LISTED = {
     False: "This address is not on the list. It is noted: later imports leave it out.",
@@ -16,7 +22,7 @@ _NOT_LISTED = {
 
 @click.group("subscribers")
 def subscribers_command() -> None:
-    """Add, import, list and remove readers."""
+    """Add, import, export, list and remove readers."""
 
 
 @subscribers_command.command("add")
@@ -44,32 +50,66 @@ def add(
 @click.option("--newsletter", "newsletters", multiple=True, help="Default: all newsletters.")
 @dry_run_option
 @json_option
-@click.pass_obj
-def import_(workspace: Path, file: Path, newsletters: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+@click.pass_context
+def import_(
+    ctx: click.Context, file: Path, newsletters: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
     """Import readers from a CSV FILE.
 
-    It needs a column 'email'; 'name' and 'language' are welcome.
-    Whoever left stays away, whatever the file says. All rows go in, or after a crash none.
+    It needs a column 'email'; 'name' and 'language' are welcome. Whoever left stays away, whatever the
+    file says. All rows go in, or after a crash none. Rows that cannot be used are left out and shown, and
+    the exit code is 1.
     """
     from bot.app.readers import import_readers
     from bot.app.workspace import Workspace
+    from bot.cli.progress import reading_file
 
-    here = Workspace(workspace, readonly=dry_run)
-    result = import_readers(here, file, newsletters=newsletters, dry_run=dry_run)
+    here = Workspace(ctx.obj, readonly=dry_run)
+    with reading_file(file) as tell:
+        result = import_readers(here, file, newsletters=newsletters, dry_run=dry_run, tell=tell)
     if as_json:
         print_json(result)
-        return
-    for row in result.refused[:20]:
+    else:
+        _show_import(file, result, dry_run=dry_run)
+    ctx.exit(1 if result.refused else 0)
+
+
+def _show_import(file: Path, result: Imported, *, dry_run: bool) -> None:
+    for row in result.refusals[:20]:
         click.secho(f"{file}:{row.line}: ", fg="yellow", nl=False, err=True)
         click.echo(row.reason, err=True)
-    if len(result.refused) > 20:
-        click.echo(f"... and {len(result.refused) - 20:,} more rows; --json lists them all", err=True)
+    if result.refused > 20:
+        more = f"... and {result.refused - 20:,} more rows; --json lists the first {len(result.refusals):,}"
+        click.echo(more, err=True)
     verb = "Would add" if dry_run else "Added"
     click.echo(
         f"{verb} {plural(result.added, 'reader')}, changed {result.changed:,}, "
         f"unchanged {result.unchanged:,}, left out {result.suppressed:,} who unsubscribed, "
-        f"refused {plural(len(result.refused), 'row')}."
+        f"refused {plural(result.refused, 'row')}."
     )
+
+
+@subscribers_command.command("export")
+@click.option("--newsletter", help="Default: the first one in bot.toml.")
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
+@click.pass_obj
+def export(workspace: Path, newsletter: str | None, form: str, to: Path | None) -> None:
+    """Write out the readers of a newsletter: address, name and language.
+
+    In CSV a cell that a spreadsheet program would take for a formula gets an apostrophe before it; the
+    import takes it away again. A FILE is there whole or not at all, and only its owner may read it.
+    """
+    from bot.app.readers import export_readers
+    from bot.app.workspace import Workspace
+    from bot.files import replacing
+
+    pieces = export_readers(Workspace(workspace, readonly=True), newsletter, form=form)
+    place = replacing(to) if to else nullcontext(sys.stdout.buffer)
+    with place as file:
+        for piece in pieces:
+            file.write(piece.encode())
+        file.flush()
 
 
 @subscribers_command.command("remove")

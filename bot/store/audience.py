@@ -6,17 +6,26 @@ Whether an address is well-formed was decided above; here it is only compared, b
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, delete, exists, func, select
+from sqlalchemy import Engine, Select, delete, exists, func, select, text
 
 from bot.errors import AudienceError
 from bot.model import Recipient, speaks
 from bot.store.engine import reading, writing
-from bot.store.importing import Import, ImportReport, Signup, address_key
+from bot.store.firstload import FirstLoad, nobody_yet
+from bot.store.importing import ROWS, Import, ImportReport, Scratch, Signup, Writer, address_key
 from bot.store.rows import BATCH, add_missing, batches
 from bot.store.schema import subscriber, subscription, suppression
+
+T = TypeVar("T")
+
+EXPORTED = 5_000  # readers of a page of an export
 
 __all__ = ["AudienceStore", "ImportReport", "Signup", "Subscriber", "address_key"]
 
@@ -56,11 +65,17 @@ class AudienceStore:
         self, rows: Iterable[Signup], *, now: datetime, source: str, dry: bool = False
     ) -> ImportReport:
         """Subscribe many, all or nothing, reading them as they come; ``dry`` only says what would happen."""
-        with reading(self.engine) if dry else writing(self.engine) as connection:
-            work = Import(connection, now=now, source=source, dry=dry)
-            for batch in batches(rows):
-                work.add(batch)
-            return work.report
+        if dry:
+            with reading(self.engine) as connection, closing(Scratch()) as scratch:
+                return _imported(Import(Writer(connection, now=now, source=source), scratch), rows)
+        with writing(self.engine) as connection:
+            if connection.dialect.name == "postgresql":  # one writer of readers at a time, as in SQLite
+                connection.execute(text("LOCK TABLE subscriber IN SHARE ROW EXCLUSIVE MODE"))
+            writer, rest = Writer(connection, now=now, source=source), iter(rows)
+            first = list(islice(rest, ROWS))
+            is_long = len(first) == ROWS and nobody_yet(connection)
+            work = FirstLoad(writer) if is_long else Import(writer)
+            return _imported(work, chain(first, rest))
 
     def remove(self, address: str, *, now: datetime, reason: str = "asked to leave") -> bool:
         """Forget the reader and never write again; True when there was one. Suppressed in any case."""
@@ -105,25 +120,53 @@ class AudienceStore:
         """
         last = ""
         while True:
-            query = _readers(newsletter).where(subscription.c.subscriber_id > last)
-            with reading(self.engine) as connection:
-                page = connection.execute(query.order_by(subscription.c.subscriber_id).limit(BATCH)).all()
-            for row in page:
-                if langs is None or not row.lang or speaks(row.lang, tuple(langs)):
-                    yield Recipient(id=row.id, address=row.address, name=row.name, lang=row.lang)
+            page = self._page(newsletter, last, BATCH)
+            for of, address, name, lang in page:
+                if langs is None or not lang or speaks(lang, tuple(langs)):
+                    yield Recipient(id=of, address=address, name=name, lang=lang)
             if len(page) < BATCH:
                 return
-            last = page[-1].id
+            last = page[-1][0]
+
+    def export(self, newsletter: str) -> Iterator[Sequence[tuple[str, str, str]]]:
+        """The same readers as address, name and language, in the pages in which they are read."""
+        last = ""
+        while True:
+            page = self._page(newsletter, last, EXPORTED)
+            yield [(address, name, lang) for _, address, name, lang in page]
+            if len(page) < EXPORTED:
+                return
+            last = page[-1][0]
 
     def count(self, newsletter: str) -> int:
         """How many would get the newsletter now."""
         with reading(self.engine) as connection:
             return connection.scalar(select(func.count()).select_from(_readers(newsletter).subquery())) or 0
 
+    def _page(self, newsletter: str, last: str, size: int) -> Sequence[Any]:
+        query = _readers(newsletter).where(subscription.c.subscriber_id > last)
+        with reading(self.engine) as connection:
+            return connection.execute(query.order_by(subscription.c.subscriber_id).limit(size)).all()
+
     def _reason(self, address: str) -> str:
         query = select(suppression.c.reason).where(suppression.c.address_key == address_key(address))
         with reading(self.engine) as connection:
             return connection.scalar(query) or ""
+
+
+def _imported(work: Import | FirstLoad, rows: Iterable[Signup]) -> ImportReport:
+    for batch in _one_ahead(batches(rows, ROWS)):
+        work.add(batch)
+    return work.report()
+
+
+def _one_ahead(things: Iterator[T]) -> Iterator[T]:
+    """The same, each made while the one before is in use: SQLite writes without Python's lock."""
+    with ThreadPoolExecutor(1, "import") as maker:
+        coming = maker.submit(next, things, None)
+        while (thing := coming.result()) is not None:
+            coming = maker.submit(next, things, None)
+            yield thing
 
 
 def _readers(newsletter: str) -> Select[tuple[str, str, str, str]]:

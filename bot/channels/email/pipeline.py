@@ -225,33 +225,33 @@ class Wire(asyncio.Protocol):
         elif self._no is None:
             self._no = _refusal(letter, step, code, words)
             if code == 421 or not self._pipelining:
-                self._refused(letter, self._no, words, code=code)
+                self._refused(letter, self._no, code=code)
 
     def _data(self, letter: Letter, code: int, words: bytes) -> None:
         """The answer to DATA."""
         if code == 354 and self._no is None:
             self._granted = True
         elif code == 354 and self._must_reset:
-            self._take_nothing(letter, self._no, words)
+            self._take_nothing(letter, self._no)
         elif code // 100 in (2, 3):
             self._nonsense(words)
         else:
-            self._refused(letter, self._no or _refusal(letter, _DATA, code, words), words, code=code)
+            self._refused(letter, self._no or _refusal(letter, _DATA, code, words), code=code)
 
-    def _take_nothing(self, letter: Letter, failure: DeliveryError | None, words: bytes) -> None:
+    def _take_nothing(self, letter: Letter, failure: DeliveryError | None) -> None:
         """DATA was granted though RCPT was refused: a lone dot ends it, and RCPT's word stands."""
         if failure is not None:
             self._owed.append(_NOTHING)
             self._write(b".\r\n")
-            self._refused(letter, failure, words)
+            self._refused(letter, failure)
 
-    def _refused(self, letter: Letter, failure: DeliveryError, words: bytes, *, code: int = 0) -> None:
+    def _refused(self, letter: Letter, failure: DeliveryError, *, code: int = 0) -> None:
         self._next = self._no = None
         self._unsaid.clear()
         self.answers += 1
         self._calls.done(letter, failure)
         if code == 421:
-            self._closes(words)
+            self._end(f"{self._place} closes the connection ({failure})", code=code)
 
     def _answered(self, letter: Letter, code: int, words: bytes) -> None:
         """The one answer that counts. One that overtook our dot may refuse, but accepts nothing."""
@@ -265,11 +265,10 @@ class Wire(asyncio.Protocol):
         if code // 100 == 2:
             self._calls.done(letter, f"{code} {_note(words, letter)}")
             return
-        self._calls.done(letter, _refusal(letter, _ANSWER, code, words))
-        if code // 100 == 3:
-            self._nonsense(words)
-        elif code == 421 or not self._dot_is_out:
-            self._closes(words, code=code)
+        failure = _refusal(letter, _ANSWER, code, words)
+        self._calls.done(letter, failure)
+        if code == 421 or code // 100 == 3 or not self._dot_is_out:
+            self._end(f"{self._place} ends or confuses the conversation ({failure})", code=code)
 
     # ----------------------------------------------------------------- saying
 
@@ -354,11 +353,16 @@ class Wire(asyncio.Protocol):
 
     def _nonsense(self, words: bytes) -> None:
         """Out of step: whose answer would be whose cannot be known any more."""
-        self._end(f'{self._place} said what nobody asked for ("{clean(_text(words))[:80]}")')
+        self._end(f'{self._place} said what nobody asked for ("{self._harmless(words)[:80]}")')
 
-    def _closes(self, words: bytes, *, code: int = 421, quiet: bool = False) -> None:
-        reason = f"{self._place} closes the connection: {code} {clean(_text(words))}"
-        self._end(None if quiet else reason, code=code)
+    def _closes(self, words: bytes, *, quiet: bool = False) -> None:
+        reason = f"{self._place} closes the connection (421 {self._harmless(words)})"
+        self._end(None if quiet else reason, code=421)
+
+    def _harmless(self, words: bytes) -> str:
+        """The server's words without the readers of whom it could speak."""
+        letters = [letter for letter in (self._out, self._next) if letter is not None]
+        return clean(_text(words), hide=[pattern for letter in letters for pattern in who(letter)])
 
     def _end(self, reason: str | None, *, code: int | None = None) -> None:
         """Say and hear nothing more, and give every letter its one outcome."""

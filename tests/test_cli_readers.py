@@ -1,0 +1,128 @@
+"""Readers in and out by the command: what is said, what is written, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bot.app.setup import make_workspace
+from bot.audience.spreadsheet import Place
+from bot.cli.progress import reading_file
+from tests.support.commands import bot, fingerprint
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A fresh workspace."""
+    make_workspace(tmp_path / "news")
+    return tmp_path / "news"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A list with a formula for a name, and one row that cannot be used."""
+    file = tmp_path / "list.csv"
+    file.write_text("email,name,language\nana@shelf.ngo,Zoë,es\nli@shelf.ngo,=1+1,\nnobody,x,\n")
+    return file
+
+
+def test_an_import_with_refused_rows_asks_for_a_person(here: Path, table: Path) -> None:
+    """The others are in; the exit code is 1 and the report says why, for people and for programs."""
+    ran = bot("subscribers", "import", table, workspace=here)
+    again = bot("subscribers", "import", table, "--json", workspace=here)
+
+    assert (ran.code, again.code) == (1, 1)
+    assert "Added 2 readers" in ran.out
+    assert "list.csv:4: 'nobody' is not a mail address" in ran.err
+    told = json.loads(again.out)
+    assert (told["added"], told["unchanged"], told["refused"]) == (0, 2, 1)
+    assert told["refusals"][0]["line"] == 4
+
+
+def test_an_import_of_good_rows_ends_well(here: Path, tmp_path: Path) -> None:
+    """Also one that changes nothing; and no bar is drawn where nobody looks."""
+    file = tmp_path / "list.csv"
+    file.write_text("email\nana@shelf.ngo\n")
+
+    first = bot("subscribers", "import", file, workspace=here)
+    second = bot("subscribers", "import", file, workspace=here)
+
+    assert (first.code, second.code) == (0, 0)
+    assert "Added 0 readers, changed 0, unchanged 1" in second.out
+    assert first.err == ""
+
+
+def test_an_export_can_be_imported_elsewhere(here: Path, table: Path, tmp_path: Path) -> None:
+    """Every value comes back as it was, although no cell of the file is a formula."""
+    bot("subscribers", "import", table, workspace=here)
+    out = tmp_path / "out.csv"
+    elsewhere = tmp_path / "elsewhere"
+    make_workspace(elsewhere)
+
+    ran = bot("subscribers", "export", "--to", out, workspace=here)
+    bot("subscribers", "import", out, workspace=elsewhere)
+
+    assert ran.code == 0
+    with out.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert "'=1+1" in cells
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for cell in cells)
+    listed = [bot("subscribers", "list", "--json", workspace=place).out for place in (here, elsewhere)]
+    people = [sorted(json.loads(text), key=lambda person: person["address"]) for text in listed]
+    assert people[0] == people[1]
+
+
+def test_an_export_as_json_is_one_array(here: Path, table: Path) -> None:
+    """Exactly what is stored, to standard output; an empty list is an empty array."""
+    nobody = bot("subscribers", "export", "--format", "json", workspace=here)
+    bot("subscribers", "import", table, workspace=here)
+
+    ran = bot("subscribers", "export", "--format", "json", workspace=here)
+
+    assert json.loads(nobody.out) == []
+    assert {"email": "li@shelf.ngo", "name": "=1+1", "language": ""} in json.loads(ran.out)
+    assert len(ran.out.splitlines()) == 4
+
+
+def test_an_export_changes_nothing_and_is_for_the_owner_only(here: Path, tmp_path: Path) -> None:
+    """A workspace stays as it is; the file holds personal data."""
+    before = fingerprint(here)
+
+    bot("subscribers", "export", "--to", tmp_path / "out.csv", workspace=here)
+
+    assert fingerprint(here) == before
+    assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o600
+
+
+def test_an_unknown_newsletter_is_told_before_anything_is_written(here: Path, tmp_path: Path) -> None:
+    """No empty file is left behind."""
+    ran = bot("subscribers", "export", "--newsletter", "none", "--to", tmp_path / "out.csv", workspace=here)
+
+    assert ran.code == 3
+    assert "there is no newsletter 'none'" in ran.err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
+    """How far, how many rows and how fast; at the end of the file the rest is storing."""
+    file = tmp_path / "list.csv"
+    file.write_bytes(b"x" * 1_000)
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+
+    with reading_file(file, console) as tell:
+        tell(Place(1_234, 500))
+        console.print("half")
+        tell(Place(2_468, 1_000))
+
+    half, whole = screen.getvalue().split("half", 1)
+    assert "Reading" in whole.split("Storing")[0] + half
+    assert "2,468 rows" in whole
+    assert "100%" in whole
+    assert "Storing" in whole
