@@ -202,13 +202,16 @@ async def test_a_mail_server_that_is_down_costs_nothing_but_time(live: Live) -> 
     """Nobody is lost; each mail keeps the Message-ID that its key gave it."""
     live.change(f"port = {live.mail.port}", f"port = {(down := free_port())}")
     first = await live.tick()
+    waiting = live.deliveries(State.PLANNED, State.DEFERRED)
     live.change(f"port = {down}", f"port = {live.mail.port}")
 
     second = await live.tick(NOW + 5 * MINUTE)
 
     assert first.report is not None
     assert second.report is not None
-    assert (first.report.deferred, first.report.sent, second.report.sent) == (3, 2, 3)
+    assert (len(waiting), first.report.sent, second.report.sent) == (3, 2, 3)
+    assert first.report.deferred == sum(each.state is State.DEFERRED for each in waiting) >= 1
+    assert {each.attempts for each in waiting} == {0}
     ids = {f"<{d.key[:32]}@weekly.news.shelf.ngo>" for d in live.deliveries() if d.channel == "mail"}
     assert {mail_of(taken)["Message-ID"] for taken in live.mail.taken} == ids
 
@@ -308,13 +311,18 @@ async def test_a_stop_in_the_middle_of_a_send_lets_only_the_calls_in_flight_thro
 ) -> None:
     """While the mail server thinks about the first mail somebody stops; two are on the wire, no third one."""
     async with live_servers(tmp_path, certificate, readers=12) as live:
+        stopped = asyncio.Event()
 
         async def stop(_: Taken) -> None:
-            live.mail.when_taken = None
+            live.mail.when_taken = thinking
             if what == "STOP":
                 (live.here / "STOP").touch()
             else:
                 assert (await live.bot("hold", what)).code == 0
+            stopped.set()
+
+        async def thinking(_: Taken) -> None:
+            await stopped.wait()
 
         live.mail.when_taken = stop
         await live.tick()

@@ -403,7 +403,7 @@ async def test_one_line_for_each_outcome_and_never_an_address(
     with caplog.at_level(logging.DEBUG):
         report = await sender(ledger, clock, mail, concurrency=1).run()
 
-    lines = [entry for entry in caplog.records if entry.name == "bot.sender"]
+    lines = [entry for entry in caplog.records if entry.name == "bot.sender.posts"]
     assert [(vars(line)["state"], vars(line)["code"], line.levelname) for line in lines] == [
         ("sent", None, "INFO"),
         ("failed", 550, "WARNING"),

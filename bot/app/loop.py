@@ -26,10 +26,14 @@ def next_moment(workspace: Workspace, after: datetime) -> datetime | None:
 async def play(
     workspace: Workspace, start: datetime, end: datetime, stop: asyncio.Event, *, dry_run: bool = False
 ) -> AsyncIterator[tuple[datetime, Tick]]:
-    """A rehearsal of the time from ``start`` to ``end``: one tick at the start and one at each slot."""
+    """A rehearsal of the time from ``start`` to ``end``: one tick at the start and one at each slot.
+
+    In live mode, where there is one tick, the clock goes on while it sends.
+    """
+    clock = _now if workspace.mode == "live" and not dry_run else None
     now: datetime | None = start
     while now is not None and now <= end and not stop.is_set():
-        yield now, await tick(workspace, now, dry_run=dry_run, stopping=stop.is_set)
+        yield now, await tick(workspace, now, dry_run=dry_run, clock=clock, stopping=stop.is_set)
         now = next_moment(workspace, now)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -26,6 +28,7 @@ from bot.model import (
     Plan,
     Post,
     Recipient,
+    State,
     Status,
 )
 from bot.planner import plan as make_plan
@@ -38,7 +41,7 @@ from bot.store.chunks import Claimed, Mailing
 from bot.store.lock import tick_lock
 
 Clock = Callable[[], datetime]
-NAMED = 20  # letters in doubt that are named; the rest is counted
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,12 +244,12 @@ async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Repor
     """After a crash: letters by their flight recorders, posts by asking their channels."""
     resend = all(channel.resends for channel in _mass_channels(workspace))
     found = workspace.mailings.recover(workspace.flights_folder, now, resend=resend)
-    problems = [
-        f"{subject}: letter {what.number} may have gone out twice" for subject, what in found.doubtful
-    ]
-    if len(problems) > NAMED:
-        problems = [*problems[:NAMED], f"and {len(problems) - NAMED} more; bot status shows them"]
-    return Report(problems=tuple(problems)) + await sender.recover()
+    for subject, what in found.doubtful:
+        log.warning("%s: letter %d was on the wire when the program stopped", subject, what.number)
+    unknown = Counter(subject for subject, what in found.doubtful if what.state is State.UNKNOWN)
+    look = "look into the mail server's log, then run bot settle for those that bot status names"
+    problems = tuple(f"{subject} may have gone out to {n:,} more; {look}" for subject, n in unknown.items())
+    return Report(problems=problems) + await sender.recover()
 
 
 async def _send(workspace: Workspace, sender: Sender, clock: Clock, stopping: Callable[[], bool]) -> Report:

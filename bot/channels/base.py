@@ -140,6 +140,11 @@ class Compiled(Protocol):
 class Lines(Protocol):
     """Open connections that pull for themselves."""
 
+    @property
+    def down(self) -> bool:
+        """Nobody at the other end has done their work twice in a row: waiting here would help nothing."""
+        ...
+
     async def run(self) -> object:
         """Send until ``stop``; PermanentFailure when nothing can be sent at all."""
         ...

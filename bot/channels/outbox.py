@@ -113,6 +113,8 @@ class Filed:
 class FileLines:
     """Writes what it pulls, one after the other, until it is stopped."""
 
+    down = False
+
     def __init__(
         self,
         folder: Path,

@@ -2,6 +2,6 @@
 
 from bot.sender.mailing import MailingSender
 from bot.sender.posts import Sender
-from bot.sender.report import Report
+from bot.sender.report import Report, without_addresses
 
-__all__ = ["MailingSender", "Report", "Sender"]
+__all__ = ["MailingSender", "Report", "Sender", "without_addresses"]

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 LEASE = 60.0  # seconds; renewed long before it ends
 LARGEST = 250  # letters claimed at once
+FAST = 64  # a group from which on STOP is asked about every half a second, and not for each letter
 GROUP_TIME = 0.25  # seconds that a group should last, so that STOP is heard within a second
 GLANCE = 0.5  # seconds between two looks at what people said
 PATIENCE = 120  # seconds to wait for a database that is gone
@@ -95,7 +96,9 @@ class MailingSender:
         beside = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(
-                self._gate.keep(self._waiting, wake=self._lines.wake, closed=self._closed, call=self._off_loop)
+                self._gate.keep(
+                    self._waiting, wake=self._lines.wake, closed=self._closed, call=self._off_loop
+                )
             ),
         ]
         try:
@@ -132,13 +135,19 @@ class MailingSender:
                     task.result()  # its failure is ours
             if current is None or current.dry or current.lost:
                 current = await self._lease()
-            if current is not None and len(self._ready) <= self._ahead:
-                await self._exchange(current, want=self._group + self._ahead - len(self._ready))
+            if current is not None and (want := self._wanted()):
+                await self._exchange(current, want=want)
             elif current is not None or self._hands:
                 await self._wait()
             else:
                 return
             await self._release_finished()
+
+    def _wanted(self) -> int:
+        """How many letters to claim now."""
+        if len(self._ready) > self._ahead:
+            return 0
+        return max(self._group + self._ahead - sum(len(hand.out) for hand in self._hands), 0)
 
     async def _wait(self) -> None:
         """Until the lines want more, or have something to tell."""
@@ -228,7 +237,7 @@ class MailingSender:
 
     def _pull(self) -> Parcel | None:
         ready = self._ready
-        if not self._ahead and self._stopped():
+        if self._group < FAST and self._stopped():
             self._halt()
         while ready and not self._halted:
             if not self._gate.lets(ready):

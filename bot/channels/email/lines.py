@@ -21,6 +21,7 @@ from bot.channels.email.terms import Terms
 from bot.errors import Blame, DeliveryError, PermanentFailure
 
 GLANCE = 0.5  # seconds between two looks at the clock
+DOWN = 2  # failures in a row of every relay
 
 
 class Lines:
@@ -61,6 +62,11 @@ class Lines:
     def health(self) -> dict[str, Health]:
         """How each relay has done lately, by its name."""
         return {desk.relay.name: desk.health for desk in self._desks}
+
+    @property
+    def down(self) -> bool:
+        """Every relay has failed twice in a row, and none does its work now."""
+        return all(desk.health.failures >= DOWN and not desk.does_its_work for desk in self._desks)
 
     def wake(self) -> None:
         """There may be letters again, or it is time to look at the clock again."""

@@ -1,0 +1,72 @@
+"""A worker on one of many machines: sends what the ledger still owes the readers, and never plans.
+
+``bot run`` plans on one machine. Any number of workers lease chunks of what it recorded; a chunk has one
+owner at a time, and who dies or sleeps too long loses it to another. Posts stay with ``bot run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import add
+
+from sqlalchemy import make_url
+
+from bot.app.dispatcher import ProcrastinateDispatcher
+from bot.app.publish import Clock, _mailer, _mass_channels, has_stop_file
+from bot.app.workspace import Workspace
+from bot.errors import ConfigError, StoreError
+from bot.sender import Report
+
+SHARES = 16  # jobs for one issue: as many workers may be at it at once
+
+
+async def work_off(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> Report:
+    """Send what is due and free until nothing is, or until ``stopping``; what is on the wire is finished."""
+    if stopping() or has_stop_file(workspace):
+        return Report()
+    recovered = await asyncio.to_thread(recover, workspace, clock)
+    mailers = [_mailer(workspace, channel, clock, stopping) for channel in _mass_channels(workspace)]
+    return reduce(add, await asyncio.gather(*(mailer.run() for mailer in mailers)), recovered)
+
+
+def recover(workspace: Workspace, clock: Clock) -> Report:
+    """Put right what died processes of this machine left."""
+    resend = all(channel.resends for channel in _mass_channels(workspace))
+    found = workspace.mailings.recover(workspace.flights_folder, clock(), resend=resend)
+    count = len(found.doubtful)
+    said = f"a process died here: {count} letters may have gone out twice; bot status shows them"
+    return Report(problems=(said,) if count else ())
+
+
+def dispatcher(
+    workspace: Workspace,
+    clock: Clock,
+    stopping: Callable[[], bool],
+    *,
+    told: Callable[[Report], None],
+) -> ProcrastinateDispatcher:
+    """The worker's queue; ConfigError without PostgreSQL. ``told`` hears what came of each piece of work."""
+    url = workspace.settings.database_url.get_secret_value()
+    if not url or make_url(url).get_backend_name() != "postgresql":
+        raise ConfigError(
+            workspace.root / ".env",
+            "BOT_DATABASE_URL",
+            "workers need a database that many machines can reach",
+            "write postgresql://user:password@host/name, or use 'bot run' on one machine",
+        )
+
+    async def work() -> None:
+        try:
+            told(await work_off(workspace, clock, stopping))
+        except StoreError as error:  # the queue stays; whoever sweeps next puts it in line again
+            told(Report(problems=(str(error),)))
+
+    def due() -> Iterator[str]:
+        for mailing in workspace.mailings.open_issues(clock()):
+            yield from (f"{mailing.subject}/{share}" for share in range(SHARES))
+
+    return ProcrastinateDispatcher(
+        url, work=work, due=due, tell=lambda problem: told(Report(problems=(problem,)))
+    )

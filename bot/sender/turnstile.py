@@ -1,0 +1,150 @@
+"""The pace of an account, where the lines pull: who may pass now, and when to look again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Protocol
+
+from bot.errors import DeliveryError
+from bot.pace import Allowance, Grant, PaceRules
+from bot.store.chunks import Claimed
+from bot.store.pace import Pace
+
+LOOK = 1.0  # seconds between two looks at the account, and at what its answers said
+SHORTEST = 0.005  # seconds: slots that are nearer are used together
+TOO_LONG = 10.0  # seconds; a run does not wait longer than that, the next one goes on
+
+Ready = deque[tuple[Any, Claimed]]
+
+
+class OffLoop(Protocol):
+    """Makes a call that waits for the disk in a thread beside the event loop."""
+
+    def __call__(self, call: Callable[[], Any], /) -> Awaitable[Any]: ...
+
+
+class Closed(Protocol):
+    """Hears that nothing goes for a long time, and whether a person must do something."""
+
+    def __call__(self, why: str, *, person: bool) -> None: ...
+
+
+class Open:
+    """No pace: everybody passes, as in a rehearsal."""
+
+    said: Sequence[str] = ()
+
+    def lets(self, ready: Ready) -> bool:
+        return True
+
+    def note(self, address: str, outcome: str | DeliveryError) -> None:
+        """Nobody asks."""
+
+    async def keep(
+        self, waiting: Callable[[], list[str]], *, wake: Callable[[], None], closed: Closed, call: OffLoop
+    ) -> None:
+        """Nothing to do."""
+        await asyncio.Event().wait()
+
+    def flush(self) -> None:
+        """Nothing to write."""
+
+
+class Turnstile:
+    """Lets the letters of one account through at its pace. A ``clock`` stands in for the database's."""
+
+    def __init__(
+        self, store: Pace, account: str, rules: PaceRules, *, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._store, self._account, self._rules, self._clock = store, account, rules, clock
+        self._allowance = Allowance()
+        self._free = False  # an unlimited account that neither rests nor pauses
+        self._again = 0.0  # when it is worth asking the store
+        self._asked_for = asyncio.Event()
+        self.said: list[str] = []
+
+    def lets(self, ready: Ready) -> bool:
+        """Whether a letter may go now; it is the first in line then, and uses up its slot."""
+        if self._free:
+            return True
+        now = time.monotonic()
+        for domain in dict.fromkeys(self._domain(claimed.address) for _, claimed in ready):
+            if self._allowance.take(now, domain):
+                self._bring_forward(ready, domain)
+                return True
+        if self._allowance.wait(now) is None and now >= self._again:
+            self._asked_for.set()
+        return False
+
+    def note(self, address: str, outcome: str | DeliveryError) -> None:
+        """What an answer says about the account, and about a domain with limits of its own."""
+        self._store.note(self._account, outcome)
+        if self._rules.domains and (domain := self._domain(address)):
+            self._store.note(self._account, outcome, domain=domain)
+
+    async def keep(
+        self, waiting: Callable[[], list[str]], *, wake: Callable[[], None], closed: Closed, call: OffLoop
+    ) -> None:
+        """Reserve for those that wait, wake the lines at each slot, write what the answers said."""
+        looked = time.monotonic()
+        while True:
+            if time.monotonic() - looked >= LOOK:
+                await call(self.flush)
+                looked = time.monotonic()
+            if self._needs_more() and (wants := Counter(map(self._domain, waiting()))):
+                await self._reserve(wants, closed, call)
+            wake()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked_for.wait(), self._nap())
+            self._asked_for.clear()
+
+    def flush(self) -> None:
+        """Write what was noted; an account that pauses because of it says why."""
+        self.said += self._store.flush({self._account: self._rules}, now=self._now())
+
+    def _needs_more(self) -> bool:
+        now = time.monotonic()
+        return now >= self._again and self._allowance.wait(now) is None
+
+    async def _reserve(self, wants: Mapping[str, int], closed: Closed, call: OffLoop) -> None:
+        want: int | Mapping[str, int] = 1 if self._rules.is_unlimited else wants
+        grant: Grant = await call(
+            lambda: self._store.reserve(self._account, self._rules, want, now=self._now())
+        )
+        wait = grant.wait.total_seconds()
+        self._free = bool(grant.count) and self._rules.is_unlimited
+        if self._free:
+            self._again = time.monotonic() + LOOK
+        elif grant.count:
+            self._allowance.add(grant, time.monotonic())
+        elif wait > TOO_LONG or self._clock:
+            paused = (await call(self._store.accounts))[self._account].paused
+            closed(paused or grant.reason, person=bool(paused))
+        if not grant.count:
+            self._again = time.monotonic() + wait
+
+    def _nap(self) -> float:
+        """Until the next slot, until it is worth asking again, or until the next look."""
+        now = time.monotonic()
+        slot = self._allowance.wait(now)
+        until = slot if slot is not None else self._again - now
+        return min(max(until, SHORTEST), LOOK) if slot is not None or until > 0 else LOOK
+
+    def _now(self) -> datetime | None:
+        return self._clock() if self._clock else None
+
+    def _domain(self, address: str) -> str:
+        domain = address.rpartition("@")[2].lower() if self._rules.domains else ""
+        return domain if self._rules.quota_for(domain) else ""
+
+    def _bring_forward(self, ready: Ready, domain: str) -> None:
+        for place, entry in enumerate(ready):
+            if self._domain(entry[1].address) == domain:
+                del ready[place]
+                ready.appendleft(entry)
+                return
