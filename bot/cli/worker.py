@@ -1,0 +1,54 @@
+"""The command of a worker on one of many machines."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.cli.publishing import _stop_on_signals
+
+if TYPE_CHECKING:
+    from bot.app.workspace import Workspace
+    from bot.sender import Report
+
+
+@click.command("worker")
+@click.option("--once", is_flag=True, help="End when nothing is free to be sent any more.")
+@click.pass_obj
+def worker_command(workspace: Path, once: bool) -> None:
+    """Send what 'bot run' planned, beside as many other workers as you like.
+
+    Needs a PostgreSQL database (BOT_DATABASE_URL) that all machines share. SIGTERM and Ctrl-C finish what is
+    on the wire first.
+    """
+    from bot.app.workspace import Workspace
+
+    asyncio.run(_work(Workspace(workspace), once=once))
+
+
+async def _work(here: Workspace, *, once: bool) -> None:
+    from bot.app.work import dispatcher
+
+    stop = _stop_on_signals()
+    queue = dispatcher(here, lambda: datetime.now(UTC), stop.is_set, told=_tell)
+    try:
+        if once:
+            await queue.run_until_idle()
+        else:
+            click.echo(f"Working in {here.mode}; stop with Ctrl-C. What is on the wire is finished first.")
+            await queue.run_forever(stop)
+    finally:
+        await here.close()
+
+
+def _tell(report: Report) -> None:
+    for line in report.problems:
+        click.secho("! ", fg="yellow", nl=False, err=True)
+        click.echo(line, err=True)
+    if report.outcomes:
+        found = ", ".join(f"{count:,} {state}" for (_, state), count in sorted(report.outcomes.items()))
+        click.echo(f"Done: {found}")

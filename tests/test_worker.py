@@ -1,0 +1,200 @@
+"""Workers on several machines: one database, one issue, nobody twice and nobody forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.app.dispatcher import ProcrastinateDispatcher
+from bot.app.workspace import Workspace
+from tests.support.live_workspace import NOW
+from tests.support.plug import Machine, Sink, Trial, machine, plan, sink, subscribe, toll
+from tests.support.postgres import Cluster
+
+WORKER = ("worker",)
+LEASE = timedelta(seconds=60)
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[Sink]:
+    async with sink() as running:
+        yield running
+
+
+@pytest.fixture
+def url(postgres: Cluster) -> Iterator[str]:
+    """A database of this test's own."""
+    name = postgres.database("t1")
+    yield name
+    postgres.drop(name)
+
+
+def machines(folder: Path, mail: Sink, url: str, count: int) -> list[Machine]:
+    return [
+        machine(folder / f"machine{number}", mail.port, url=url, connections=4, command=WORKER)
+        for number in range(count)
+    ]
+
+
+async def told_to_stop(each: Machine) -> int:
+    each.process.send_signal(signal.SIGTERM)
+    return await each.end()
+
+
+async def test_without_postgresql_a_worker_says_what_it_needs(tmp_path: Path) -> None:
+    """One line and the exit code of a wrong setting."""
+    alone = machine(tmp_path / "alone", 1, connections=1, command=WORKER)
+
+    await alone.start(NOW)
+
+    assert await alone.end() == 3
+    assert "BOT_DATABASE_URL: workers need a database that many machines can reach" in alone.complaint
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_three_workers_share_an_issue(tmp_path: Path, mail: Sink, url: str) -> None:
+    """Each takes a part, each reader gets one letter, and SIGTERM ends them well."""
+    three = machines(tmp_path, mail, url, 3)
+    subscribe(three[0].here, 3_000)
+    await plan(three[0].here)
+    trial, ledger = Trial(three, mail), Workspace(three[0].here)
+    ledger.mailings.pause(1)
+    await trial.start()
+    for each in three:
+        await each.ready.wait()
+
+    ledger.mailings.resume(1)
+    ledger.engine.dispose()
+    found = await trial.finish()
+
+    assert (found.readers, found.lost, found.repeats, found.doubts, found.unsettled) == (3_000, 0, 0, 0, 0)
+    assert all(each.process.returncode == 0 for each in three)
+    said = [await each.said() for each in three]
+    assert sum("sent" in text for text in said) >= 2, "one did it all"
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_sigterm_finishes_what_is_on_the_wire(tmp_path: Path, mail: Sink, url: str) -> None:
+    """Nothing is in doubt afterwards, and the next worker sends the rest."""
+    first, second = machines(tmp_path, mail, url, 2)
+    subscribe(first.here, 2_000)
+    await plan(first.here)
+    await first.start(NOW)
+    assert await mail.after(300, first.process.terminate, patience=30)
+
+    assert await first.end() == 0
+    taken = mail.copies.total()
+    between = toll(first.here, mail, kills=0, seconds=0)
+    trial = Trial([second], mail)
+    await trial.start()
+    found = await trial.finish()
+
+    assert taken < 2_000
+    assert (between.doubts, between.unsettled) == (0, 2_000 - taken)
+    assert (found.lost, found.repeats, found.unsettled) == (0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_the_part_of_a_dead_machine_is_taken_over_after_its_lease(
+    tmp_path: Path, mail: Sink, url: str
+) -> None:
+    """It never comes back; what it had claimed is in doubt, everything else goes out once."""
+    dead, other = machines(tmp_path, mail, url, 2)
+    subscribe(dead.here, 2_000)
+    await plan(dead.here)
+    await dead.start(NOW)
+    assert await mail.after(200, dead.kill, patience=30)
+    assert await dead.end() == -9
+
+    await other.start(NOW + 2 * LEASE)
+    trial = Trial([other], mail)
+    found = await trial.finish()
+
+    assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
+    assert 0 < found.doubts <= 2 * 250 + 8  # two groups at most
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_a_worker_that_slept_past_its_lease_harms_nothing(tmp_path: Path, mail: Sink, url: str) -> None:
+    """The other takes its part over; when it wakes, each repeat is one that the ledger knows."""
+    sleeper, other = machines(tmp_path, mail, url, 2)
+    subscribe(sleeper.here, 2_000)
+    await plan(sleeper.here)
+    await sleeper.start(NOW)
+    pause = lambda: sleeper.process.send_signal(signal.SIGSTOP)  # noqa: E731
+    assert await mail.after(200, pause, patience=30)
+
+    await other.start(NOW + 2 * LEASE)
+    await other.ready.wait()
+    while await mail.after(1, lambda: None, patience=3):
+        pass
+    sleeper.process.send_signal(signal.SIGCONT)
+    while await mail.after(1, lambda: None, patience=3):
+        pass
+    ends = await asyncio.gather(told_to_stop(sleeper), told_to_stop(other))
+    found = await Trial([other], mail).settled()
+
+    assert ends == [0, 0], sleeper.complaint + other.complaint
+    assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+@pytest.mark.timeout(400)
+async def test_kills_among_three_workers_lose_nobody(tmp_path: Path, mail: Sink, url: str) -> None:
+    """Repeats are at most the calls in flight at each kill, and the ledger counts each as a doubt."""
+    three = machines(tmp_path, mail, url, 3)
+    subscribe(three[0].here, 6_000)
+    await plan(three[0].here)
+    trial = Trial(three, mail)
+    await trial.start()
+    await trial.pull(15, letters=400)
+    found = await trial.finish()
+
+    assert found.kills >= 10
+    assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
+    assert found.doubts <= found.kills * 4
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_what_is_due_waits_in_the_queue_once(url: str) -> None:
+    """However often it is swept; and a queue that is worked off is empty."""
+    worked: list[str] = []
+
+    async def work() -> None:
+        worked.append("work")
+
+    queue = ProcrastinateDispatcher(url, work=work, due=lambda: ["weekly 1/0", "weekly 1/1"])
+
+    assert [await queue.enqueue_chunks(), await queue.enqueue_chunks()] == [2, 0]
+    await queue.run_until_idle()
+    assert worked == ["work", "work"]
+    assert await queue.enqueue_chunks() == 2
+
+
+def test_a_worker_never_plans(tmp_path: Path) -> None:
+    """Without ``bot run`` there is nothing to do for it."""
+    from bot.app.work import work_off
+
+    here = machine(tmp_path / "news", 1, connections=1, command=WORKER).here
+    subscribe(here, 3)
+    workspace = Workspace(here)
+
+    report = asyncio.run(work_off(workspace, lambda: NOW, lambda: False))
+
+    assert report.outcomes == {}
+    assert workspace.mailings.open_issues(NOW) == []
+    workspace.engine.dispose()
