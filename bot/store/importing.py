@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Connection, Table, bindparam, insert, literal, select, update
 
 from bot.store.rows import batches
-from bot.store.schema import moment, subscriber, subscription, suppression
+from bot.store.schema import moment, subscriber, subscription
 
 ROWS = 1_000  # of one batch; past this it gets no faster, and memory stays small
 _MOST_VALUES = 32_000  # of one statement, in SQLite
@@ -192,17 +192,14 @@ class Import:
 
     def _known(self, keys: Sequence[str]) -> dict[str, Known]:
         connection = self.writer.connection
-        table = subscriber.c
-        query = select(table.address_key, table.id, table.name, table.lang).where(table.address_key.in_(keys))
-        people = {
-            key: Known(id=of, name=name, lang=lang) for key, of, name, lang in connection.execute(query)
-        }
+        found = rows_in(
+            connection, "SELECT address_key, id, name, lang FROM subscriber WHERE address_key", keys
+        )
+        people = {key: Known(id=of, name=name, lang=lang) for key, of, name, lang in found}
         by_id = {person.id: person for person in people.values()}
-        letters = select(subscription.c.subscriber_id, subscription.c.newsletter)
-        if by_id:
-            found = connection.execute(letters.where(subscription.c.subscriber_id.in_(by_id)))
-            for of, letter in found:
-                by_id[of].letters.add(letter)
+        letters = "SELECT subscriber_id, newsletter FROM subscription WHERE subscriber_id"
+        for of, letter in rows_in(connection, letters, list(by_id)):
+            by_id[of].letters.add(letter)
         return people | self.scratch.find(keys) if self.scratch else people
 
     def _write(self, page: _Page) -> None:
@@ -227,8 +224,19 @@ class Import:
 
 def barred(connection: Connection, keys: Sequence[str]) -> frozenset[str]:
     """Those of the keys that must never be written to."""
-    query = select(suppression.c.address_key).where(suppression.c.address_key.in_(keys))
-    return frozenset(connection.scalars(query))
+    found = rows_in(connection, "SELECT address_key FROM suppression WHERE address_key", keys)
+    return frozenset(key for (key,) in found)
+
+
+def rows_in(connection: Connection, query: str, values: Sequence[str]) -> Sequence[tuple[str, ...]]:
+    """The rows whose last named column is one of the values, as the driver gives them."""
+    if not values:
+        return ()
+    marks = ", ".join([_mark(connection)] * len(values))
+    result = connection.exec_driver_sql(f"{query} IN ({marks})", tuple(values))
+    rows: Sequence[tuple[str, ...]] = result.cursor.fetchall() if result.cursor else ()
+    result.close()
+    return rows
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
@@ -237,12 +245,15 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Values]) ->
     One statement for as many as it takes, passed straight to the driver: the way through SQLAlchemy's
     values costs three times as much for a row.
     """
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    row = f"({', '.join([mark] * len(table.columns))})"
+    row = f"({', '.join([_mark(connection)] * len(table.columns))})"
     columns = ", ".join(column.name for column in table.columns)
     for some in batches(rows, _MOST_VALUES // len(table.columns)):
         sql = f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * len(some))}"  # noqa: S608
         connection.exec_driver_sql(sql, tuple(chain.from_iterable(some)))
+
+
+def _mark(connection: Connection) -> str:
+    return "?" if connection.dialect.paramstyle == "qmark" else "%s"
 
 
 class Scratch:
