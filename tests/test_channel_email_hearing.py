@@ -50,7 +50,7 @@ def test_a_bare_code_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"25\r\n", b"25 ok\r\n", b"199 ok\r\n", b"600 ok\r\n", b"250_ok\r\n", b"\r\n"]
+    "line", [b"25\n", b"25\r\n", b"25 ok\r\n", b"199 ok\r\n", b"600 ok\r\n", b"250_ok\r\n", b"\r\n"]
 )
 def test_what_has_no_code_of_three_digits_is_no_answer(line: bytes) -> None:
     """Nor has any other mark than a space or a hyphen behind it."""

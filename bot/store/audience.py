@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Engine, Select, delete, exists, func, select, text
 
@@ -74,8 +74,9 @@ class AudienceStore:
             writer, rest = Writer(connection, now=now, source=source), iter(rows)
             first = list(islice(rest, ROWS))
             is_long = len(first) == ROWS and nobody_yet(connection)
-            work = FirstLoad(writer) if is_long else Import(writer)
-            return _imported(work, chain(first, rest))
+            if is_long:
+                return _imported(FirstLoad(writer), chain(first, rest))
+            return _imported(Import(writer), chain(first, rest))
 
     def remove(self, address: str, *, now: datetime, reason: str = "asked to leave") -> bool:
         """Forget the reader and never write again; True when there was one. Suppressed in any case."""
@@ -143,10 +144,14 @@ class AudienceStore:
         with reading(self.engine) as connection:
             return connection.scalar(select(func.count()).select_from(_readers(newsletter).subquery())) or 0
 
-    def _page(self, newsletter: str, last: str, size: int) -> Sequence[Any]:
+    def _page(self, newsletter: str, last: str, size: int) -> Sequence[tuple[str, str, str, str]]:
         query = _readers(newsletter).where(subscription.c.subscriber_id > last)
         with reading(self.engine) as connection:
-            return connection.execute(query.order_by(subscription.c.subscriber_id).limit(size)).all()
+            result = connection.execute(query.order_by(subscription.c.subscriber_id).limit(size))
+            # As the driver gives them: texts need no conversion, and making Row objects doubles the time.
+            page: Sequence[tuple[str, str, str, str]] = result.cursor.fetchall() if result.cursor else ()
+            result.close()
+            return page
 
     def _reason(self, address: str) -> str:
         query = select(suppression.c.reason).where(suppression.c.address_key == address_key(address))
@@ -154,14 +159,24 @@ class AudienceStore:
             return connection.scalar(query) or ""
 
 
-def _imported(work: Import | FirstLoad, rows: Iterable[Signup]) -> ImportReport:
-    for batch in _one_ahead(batches(rows, ROWS)):
-        work.add(batch)
+class _Work(Protocol[T]):
+    """An import in two steps: ``prepare`` without the database and a batch ahead, then ``write``."""
+
+    def prepare(self, signups: Sequence[Signup]) -> T: ...
+
+    def write(self, batch: T) -> None: ...
+
+    def report(self) -> ImportReport: ...
+
+
+def _imported(work: _Work[T], rows: Iterable[Signup]) -> ImportReport:
+    for batch in _one_ahead(map(work.prepare, batches(rows, ROWS))):
+        work.write(batch)
     return work.report()
 
 
 def _one_ahead(things: Iterator[T]) -> Iterator[T]:
-    """The same, each made while the one before is in use: SQLite writes without Python's lock."""
+    """The same, each made while the one before is in use: the database does not need Python's lock."""
     with ThreadPoolExecutor(1, "import") as maker:
         coming = maker.submit(next, things, None)
         while (thing := coming.result()) is not None:

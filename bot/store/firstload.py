@@ -10,20 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Index, select, text
 
-from bot.store.importing import ROWS, Import, ImportReport, Signup, Writer, address_key, barred
+from bot.store.importing import (
+    ROWS,
+    Import,
+    ImportReport,
+    Signup,
+    Values,
+    Writer,
+    address_key,
+    barred,
+    insert_rows,
+)
 from bot.store.rows import batches
 from bot.store.schema import subscriber, suppression
 
 _BITS = 1 << 27  # 16 MiB; of a million readers 4,000 wait without need
 _MOST_WAITING = 50_000
+_ID, _KEY = 0, 2  # columns of subscriber
 
 
 def nobody_yet(connection: Connection) -> bool:
     """Whether there is no reader at all. Nobody else can add one before this transaction ends."""
     return connection.execute(select(subscriber.c.id).limit(1)).first() is None
+
+
+class Prepared(NamedTuple):
+    """A batch, sorted out: the rows of those who are certainly new, by newsletters, and who has to wait."""
+
+    rows: Sequence[tuple[tuple[str, ...], list[Values]]]
+    waiting: Sequence[Signup]
 
 
 class FirstLoad:
@@ -39,63 +58,69 @@ class FirstLoad:
             self.connection.execute(text("PRAGMA threads = 1"))  # sort the index on the other core
         _addresses().drop(self.connection)
 
-    def add(self, signups: Sequence[Signup]) -> None:
-        """Sign these up, at most ``ROWS`` at a time."""
+    def prepare(self, signups: Sequence[Signup]) -> Prepared:
+        """What can be done without the database, in whatever thread, but in order."""
         if self._indexed:
-            self.ordinary.add(signups)
-            return
-        signups, keys = self._fresh(self._welcome(signups))
-        for newsletters, run in groupby(range(len(signups)), lambda place: signups[place].newsletters):
-            places = list(run)
-            part = slice(places[0], places[-1] + 1)
-            self._write(keys[part], signups[part], newsletters)
-        if len(self._waiting) > _MOST_WAITING:  # a list with so many repeats is no quick one
+            return Prepared((), signups)
+        fresh, waiting = self._sorted_out(signups)
+        runs = groupby(fresh, lambda entry: entry[1].newsletters)
+        return Prepared([(newsletters, self._rows(list(run))) for newsletters, run in runs], waiting)
+
+    def write(self, batch: Prepared) -> None:
+        """Sign these up. A list with very many repeats goes on in the ordinary way."""
+        for newsletters, rows in batch.rows:
+            self._insert(self._welcome(rows), newsletters)
+        self._waiting += batch.waiting
+        if self._indexed or len(self._waiting) > _MOST_WAITING:
             self._finish()
 
     def report(self) -> ImportReport:
         """The counts, with all rows in."""
-        if not self._indexed:
-            self._finish()
+        self._finish()
         return self.ordinary.report()
 
     def _finish(self) -> None:
         """Build the index, then sign up those who had to wait."""
-        _addresses().create(self.connection)
-        self._indexed = True
+        if not self._indexed:
+            _addresses().create(self.connection)
+            self._indexed = True
         for batch in batches(self._waiting, ROWS):
-            self.ordinary.add(batch)
+            self.ordinary.write(self.ordinary.prepare(batch))
         self._waiting = []
 
-    def _welcome(self, signups: Sequence[Signup]) -> Sequence[Signup]:
-        """Those who are not suppressed."""
-        if not self._somebody_left:
-            return signups
-        keys = [address_key(signup.address) for signup in signups]
-        away = barred(self.connection, keys)
-        self.ordinary.counts["suppressed"] += sum(key in away for key in keys)
-        return [signup for key, signup in zip(keys, signups, strict=True) if key not in away]
-
-    def _fresh(self, signups: Sequence[Signup]) -> tuple[list[Signup], list[str]]:
-        """Those whose bit is not set yet, with their keys; the others wait."""
-        met, fresh, fresh_keys = self._met, [], []
+    def _sorted_out(self, signups: Sequence[Signup]) -> tuple[list[tuple[str, Signup]], list[Signup]]:
+        """Those whose bit is not set yet, with their keys; and the others, who wait."""
+        met, fresh, waiting = self._met, [], []
         for signup in signups:
             key = address_key(signup.address)
             place = hash(key) % _BITS
             byte, bit = place >> 3, 1 << (place & 7)
             if met[byte] & bit:
-                self._waiting.append(signup)
-                continue
-            met[byte] |= bit
-            fresh.append(signup)
-            fresh_keys.append(key)
-        return fresh, fresh_keys
+                waiting.append(signup)
+            else:
+                met[byte] |= bit
+                fresh.append((key, signup))
+        return fresh, waiting
 
-    def _write(self, keys: Sequence[str], signups: Sequence[Signup], newsletters: tuple[str, ...]) -> None:
-        ids = self.writer.new_ids(len(keys))
-        self.writer.people(ids, keys, signups)
+    def _rows(self, fresh: Sequence[tuple[str, Signup]]) -> list[Values]:
+        keys, signups = zip(*fresh, strict=True)
+        return self.writer.people(self.writer.new_ids(len(fresh)), keys, signups)
+
+    def _welcome(self, rows: list[Values]) -> list[Values]:
+        """Those who are not suppressed."""
+        if not self._somebody_left:
+            return rows
+        away = barred(self.connection, [row[_KEY] for row in rows])
+        self.ordinary.counts["suppressed"] += len(away)
+        return [row for row in rows if row[_KEY] not in away]
+
+    def _insert(self, rows: list[Values], newsletters: tuple[str, ...]) -> None:
+        if not rows:
+            return
+        insert_rows(self.connection, subscriber, rows)
         for letter in dict.fromkeys(newsletters):
-            self.writer.subscribe(letter, ids[0], ids[-1])
-        self.ordinary.counts["added"] += len(keys)
+            self.writer.subscribe(letter, rows[0][_ID], rows[-1][_ID])
+        self.ordinary.counts["added"] += len(rows)
 
 
 def _addresses() -> Index:

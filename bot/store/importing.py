@@ -19,9 +19,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Table, bindparam, insert, literal, select, update
 
-from bot.store.schema import moment, subscriber, subscription, suppression
+from bot.store.rows import batches
+from bot.store.schema import moment, subscriber, subscription
 
 ROWS = 1_000  # of one batch; past this it gets no faster, and memory stays small
+_MOST_VALUES = 32_000  # of one statement, in SQLite
+
+Values = tuple[Any, ...]  # a row as the database stores it
 
 
 class Signup(NamedTuple):
@@ -98,14 +102,13 @@ class Writer:
         self._next_id += count
         return [f"{beginning}{number:016x}" for number in range(first, first + count)]
 
-    def people(self, ids: Sequence[str], keys: Sequence[str], signups: Sequence[Signup]) -> None:
-        """Insert them."""
+    def people(self, ids: Sequence[str], keys: Sequence[str], signups: Sequence[Signup]) -> list[Values]:
+        """The rows of these, for ``insert_rows``."""
         at, source = self.moment, self.source
-        rows = [
+        return [
             (of, address, key, name, lang, at, source)
             for of, key, (address, name, lang, _) in zip(ids, keys, signups, strict=True)
         ]
-        insert_rows(self.connection, subscriber, rows)
 
     def letters(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Subscribe: newsletter and reader's id."""
@@ -131,6 +134,13 @@ class _Page:
     wanted: list[tuple[str, str]] = field(default_factory=list)
 
 
+class Batch(NamedTuple):
+    """Some rows with the keys of their addresses."""
+
+    signups: Sequence[Signup]
+    keys: Sequence[str]
+
+
 class Import:
     """One import within the caller's transaction, batch by batch.
 
@@ -142,9 +152,13 @@ class Import:
         self.writer, self.scratch = writer, scratch
         self.counts: Counter[str] = Counter()
 
-    def add(self, signups: Sequence[Signup]) -> None:
+    def prepare(self, signups: Sequence[Signup]) -> Batch:
+        """What can be done without the database, in whatever thread."""
+        return Batch(signups, [address_key(signup.address) for signup in signups])
+
+    def write(self, batch: Batch) -> None:
         """Sign these up, at most ``ROWS`` at a time."""
-        keys = [address_key(signup.address) for signup in signups]
+        signups, keys = batch
         page = _Page(people=self._known(keys), barred=barred(self.writer.connection, keys))
         self.counts.update(self._judge(page, key, signup) for key, signup in zip(keys, signups, strict=True))
         if self.scratch:
@@ -161,6 +175,7 @@ class Import:
         if key in page.barred:
             return "suppressed"
         person = page.people.get(key)
+        is_new = person is None
         if person is None:
             person = page.people[key] = Known(id=self.writer.new_ids(1)[0])
             page.new[key] = signup
@@ -168,7 +183,7 @@ class Import:
         wanted = [letter for letter in dict.fromkeys(signup.newsletters) if letter not in person.letters]
         person.letters.update(wanted)
         page.wanted += [(letter, person.id) for letter in wanted]
-        if page.new.get(key) is signup:
+        if is_new:
             return "added"
         if differs or wanted:
             page.changed[key] = person
@@ -177,29 +192,23 @@ class Import:
 
     def _known(self, keys: Sequence[str]) -> dict[str, Known]:
         connection = self.writer.connection
-        table = subscriber.c
-        query = select(table.address_key, table.id, table.name, table.lang).where(table.address_key.in_(keys))
-        people = {
-            key: Known(id=of, name=name, lang=lang) for key, of, name, lang in connection.execute(query)
-        }
+        found = rows_in(
+            connection, "SELECT address_key, id, name, lang FROM subscriber WHERE address_key", keys
+        )
+        people = {key: Known(id=of, name=name, lang=lang) for key, of, name, lang in found}
         by_id = {person.id: person for person in people.values()}
-        letters = select(subscription.c.subscriber_id, subscription.c.newsletter)
-        if by_id:
-            found = connection.execute(letters.where(subscription.c.subscriber_id.in_(by_id)))
-            for of, letter in found:
-                by_id[of].letters.add(letter)
+        letters = "SELECT subscriber_id, newsletter FROM subscription WHERE subscriber_id"
+        for of, letter in rows_in(connection, letters, list(by_id)):
+            by_id[of].letters.add(letter)
         return people | self.scratch.find(keys) if self.scratch else people
 
     def _write(self, page: _Page) -> None:
         news = [page.people[key] for key in page.new]
-        self.writer.people(
-            [person.id for person in news],
-            list(page.new),
-            [
-                Signup(row.address, who.name, who.lang)
-                for row, who in zip(page.new.values(), news, strict=True)
-            ],
-        )
+        rows = [
+            Signup(row.address, who.name, who.lang) for row, who in zip(page.new.values(), news, strict=True)
+        ]
+        people = self.writer.people([person.id for person in news], list(page.new), rows)
+        insert_rows(self.writer.connection, subscriber, people)
         self._update([person for key, person in page.changed.items() if key not in page.new])
         self.writer.letters(page.wanted)
 
@@ -215,23 +224,36 @@ class Import:
 
 def barred(connection: Connection, keys: Sequence[str]) -> frozenset[str]:
     """Those of the keys that must never be written to."""
-    query = select(suppression.c.address_key).where(suppression.c.address_key.in_(keys))
-    return frozenset(connection.scalars(query))
+    found = rows_in(connection, "SELECT address_key FROM suppression WHERE address_key", keys)
+    return frozenset(key for (key,) in found)
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+def rows_in(connection: Connection, query: str, values: Sequence[str]) -> Sequence[tuple[str, ...]]:
+    """The rows whose last named column is one of the values, as the driver gives them."""
+    if not values:
+        return ()
+    marks = ", ".join([_mark(connection)] * len(values))
+    result = connection.exec_driver_sql(f"{query} IN ({marks})", tuple(values))
+    rows: Sequence[tuple[str, ...]] = result.cursor.fetchall() if result.cursor else ()
+    result.close()
+    return rows
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
     """Insert rows that give every column in its order, as the database stores it.
 
-    One statement for all of them, passed straight to the driver: the way through SQLAlchemy's values
-    costs three times as much for a row.
+    One statement for as many as it takes, passed straight to the driver: the way through SQLAlchemy's
+    values costs three times as much for a row.
     """
-    if not rows:
-        return
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    row = f"({', '.join([mark] * len(table.columns))})"
+    row = f"({', '.join([_mark(connection)] * len(table.columns))})"
     columns = ", ".join(column.name for column in table.columns)
-    sql = f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * len(rows))}"  # noqa: S608 - our names
-    connection.exec_driver_sql(sql, tuple(chain.from_iterable(rows)))
+    for some in batches(rows, _MOST_VALUES // len(table.columns)):
+        sql = f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * len(some))}"  # noqa: S608
+        connection.exec_driver_sql(sql, tuple(chain.from_iterable(some)))
+
+
+def _mark(connection: Connection) -> str:
+    return "?" if connection.dialect.paramstyle == "qmark" else "%s"
 
 
 class Scratch:
