@@ -8,6 +8,7 @@ need /usr/sbin/dovecot "dovecot-imapd dovecot-lmtpd dovecot-sieve"
 need /usr/bin/chromium chromium
 need /usr/share/fonts/truetype/noto/NotoSansThai-Regular.ttf fonts-noto-core
 need /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf fonts-noto-color-emoji
+/sbin/ldconfig -p | grep -q libatomic.so.1 || missing="$missing libatomic1"  # for the browser's driver
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ]; then
     echo "The tests need these packages: sudo apt-get install --no-install-recommends$missing" >&2
