@@ -41,7 +41,7 @@ def _option(key: str, field: FieldInfo) -> str:
 
 
 def _toml(value: object) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
 from bot.model import Delivery, Receipt, State
+from bot.store.chunks import Mailing
 
 EVERYTHING = "*"
 
@@ -41,9 +42,38 @@ def resume(workspace: Workspace, what: str, *, dry_run: bool = False) -> tuple[s
     """The scope, and whether it was held."""
     holds = workspace.ledger.holds()
     scope = what if what in holds else scope_of(workspace, what)
+    stopped = scope in workspace.settings.channels and _rests(workspace, scope)
     if not dry_run:
         workspace.ledger.release(scope)
-    return scope, scope in holds
+        if stopped:
+            workspace.pace.resume(scope)
+    return scope, scope in holds or stopped
+
+
+def _rests(workspace: Workspace, channel: str) -> bool:
+    """Whether the channel's account paused by itself, or rests."""
+    account = workspace.pace.accounts().get(channel)
+    return account is not None and (bool(account.paused) or account.rest_until is not None)
+
+
+def cancel(
+    workspace: Workspace, name: str, *, by: str, because: str = "", now: datetime, dry_run: bool = False
+) -> tuple[Mailing, int]:
+    """Cancel an issue that is on its way: what has not begun never goes out; the issue, and how many that is.
+
+    It is named as ``bot status`` names it, by its newsletter, or by its number in the ledger ("i12").
+    """
+    found = workspace.mailings.unfinished()
+    named = [m for m in found if name in (m.subject, m.newsletter, f"i{m.id}")]
+    if len(named) != 1:
+        known = ", ".join(f"{m.subject} (i{m.id})" for m in named or found) or "none"
+        raise NotFoundError(f"there is no one issue {name!r} on its way; issues on their way: {known}")
+    (mailing,) = named
+    left = workspace.mailings.progress(mailing.id).left
+    if not dry_run:
+        reason = f"cancelled by {by}" + (f": {because}" if because else "")
+        workspace.mailings.cancel(mailing.id, reason, now)
+    return mailing, left
 
 
 def retry(
@@ -57,7 +87,7 @@ def retry(
     wrong = [d for d in found if d.state is not State.FAILED]
     if wrong:
         raise NotFoundError(
-            f"{wrong[0].key[:12]} is {wrong[0].state}, not failed; 'bot settle' answers for unknown ones"
+            f"{wrong[0].short} is {wrong[0].state}, not failed; 'bot settle' answers for unknown ones"
         )
     if not dry_run:
         for delivery in found:
@@ -69,7 +99,7 @@ def settle(workspace: Workspace, name: str, *, answer: str, now: datetime, dry_r
     """A person's answer on an unknown delivery: it was "sent", send it "again", or "drop" it."""
     delivery = workspace.ledger.get(name)
     if delivery.state is not State.UNKNOWN:
-        raise NotFoundError(f"{delivery.key[:12]} is {delivery.state}, not unknown; nothing to settle")
+        raise NotFoundError(f"{delivery.short} is {delivery.state}, not unknown; nothing to settle")
     settled = {
         "sent": delivery.sent(Receipt(note="a person saw it"), now),
         "again": delivery.again(now),

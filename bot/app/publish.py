@@ -36,7 +36,7 @@ from bot.reader import Queue
 from bot.rendering.issue import HTML_BYTES, render_issue
 from bot.rendering.personal import personalised
 from bot.rendering.posts import render_post
-from bot.sender import MailingSender, Report, Sender
+from bot.sender import MailingSender, Report, Sender, Turnstile
 from bot.store.chunks import Claimed, Mailing
 from bot.store.lock import tick_lock
 
@@ -80,6 +80,7 @@ async def tick(
     """
     with _lock(workspace, dry_run=dry_run):
         queue = workspace.read_queue()
+        frozen = clock is None
         clock = clock or (lambda: now)
         sender = None if dry_run else _sender(workspace, clock, stopping)
         recovered = await _recover(workspace, sender, now) if sender else Report()
@@ -90,7 +91,8 @@ async def tick(
         report = None
         if sender:
             _record(workspace, plan, outgoing, now)
-            report = recovered + await _send(workspace, sender, clock, stopping)
+            mailers = mailers_of(workspace, clock, stopping, frozen=frozen)
+            report = recovered + await _send(sender, mailers)
         return Tick(plan=plan, outgoing=outgoing, problems=(*problems, *more), report=report)
 
 
@@ -252,16 +254,25 @@ async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Repor
     return Report(problems=problems) + await sender.recover()
 
 
-async def _send(workspace: Workspace, sender: Sender, clock: Clock, stopping: Callable[[], bool]) -> Report:
+async def _send(sender: Sender, mailers: Iterable[MailingSender]) -> Report:
     """Posts and issues side by side: no channel waits for another."""
-    mailers = mailers_of(workspace, clock, stopping)
     reports = await asyncio.gather(sender.run(), *(mailer.run() for mailer in mailers))
     return reduce(add, reports)
 
 
-def mailers_of(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> list[MailingSender]:
-    """What works off the issues, one for each channel that carries a newsletter."""
-    return [_mailer(workspace, channel, clock, stopping) for channel in _mass_channels(workspace)]
+def mailers_of(
+    workspace: Workspace, clock: Clock, stopping: Callable[[], bool], *, frozen: bool = False
+) -> list[MailingSender]:
+    """What works off the issues, one for each channel that carries a newsletter, at its pace.
+
+    With a ``frozen`` clock the pace goes by that, too, and not by the database's.
+    """
+    return [
+        _mailer(
+            workspace, channel, clock, stopping, _gate(workspace, channel.name, clock if frozen else None)
+        )
+        for channel in _mass_channels(workspace)
+    ]
 
 
 def _mass_channels(workspace: Workspace) -> list[MassChannel]:
@@ -271,7 +282,11 @@ def _mass_channels(workspace: Workspace) -> list[MassChannel]:
 
 
 def _mailer(
-    workspace: Workspace, channel: MassChannel, clock: Clock, stopping: Callable[[], bool]
+    workspace: Workspace,
+    channel: MassChannel,
+    clock: Clock,
+    stopping: Callable[[], bool],
+    gate: Turnstile | None,
 ) -> MailingSender:
     keys = workspace.settings.signing_keys
 
@@ -287,7 +302,15 @@ def _mailer(
         flights=workspace.flights_folder,
         clock=clock,
         stopped=lambda: stopping() or has_stop_file(workspace),
+        gate=gate,
     )
+
+
+def _gate(workspace: Workspace, channel: str, clock: Clock | None) -> Turnstile | None:
+    """The pace of a channel; a rehearsal has none."""
+    if workspace.mode == "rehearsal":
+        return None
+    return Turnstile(workspace.pace, channel, workspace.settings.channels[channel].pace, clock=clock)
 
 
 def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> Sender:

@@ -11,6 +11,7 @@ from bot.app.publish import history
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
 from bot.model import Delivery, State
+from bot.store.chunks import Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +27,13 @@ class Status:
     @property
     def needs_a_person(self) -> bool:
         return any(counts.get(State.UNKNOWN) for counts in self.counts.values())
+
+
+def on_their_way(workspace: Workspace) -> dict[str, Progress]:
+    """How far each issue has come that still has something to send."""
+    mailings = workspace.mailings
+    found = {mailing.subject: mailings.progress(mailing.id) for mailing in mailings.unfinished()}
+    return {subject: progress for subject, progress in found.items() if progress.left}
 
 
 def status(workspace: Workspace, *, state: str | None, channel: str | None, limit: int) -> Status:

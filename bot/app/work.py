@@ -14,7 +14,7 @@ from operator import add
 from sqlalchemy import make_url
 
 from bot.app.dispatcher import ProcrastinateDispatcher
-from bot.app.publish import Clock, _mailer, _mass_channels, has_stop_file
+from bot.app.publish import Clock, _mass_channels, has_stop_file, mailers_of
 from bot.app.workspace import Workspace
 from bot.errors import ConfigError, StoreError
 from bot.sender import Report
@@ -27,7 +27,7 @@ async def work_off(workspace: Workspace, clock: Clock, stopping: Callable[[], bo
     if stopping() or has_stop_file(workspace):
         return Report()
     recovered = await asyncio.to_thread(recover, workspace, clock)
-    mailers = [_mailer(workspace, channel, clock, stopping) for channel in _mass_channels(workspace)]
+    mailers = mailers_of(workspace, clock, stopping)
     return reduce(add, await asyncio.gather(*(mailer.run() for mailer in mailers)), recovered)
 
 

@@ -25,6 +25,7 @@ from bot.store.audience import AudienceStore
 from bot.store.engine import open_store
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
+from bot.store.pace import Pace
 
 STOP_FILE = "STOP"
 
@@ -86,6 +87,11 @@ class Workspace:
             publication=self._publication_id,
             samples=self.settings.rehearsal_readers if self.mode == "rehearsal" else (),
         )
+
+    @cached_property
+    def pace(self) -> Pace:
+        """What each account has used; a warm-up counts its days in the publication's zone."""
+        return Pace(self.engine, zone=self.settings.publication.timezone)
 
     @cached_property
     def audience(self) -> AudienceStore:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bot.cli.output import dry_run_option
+from bot.cli.output import dry_run_option, plural
 
 
 @click.command("hold")
@@ -52,6 +52,35 @@ def resume_command(workspace: Path, what: str, dry_run: bool) -> None:
         click.echo(f"{'Would resume' if dry_run else 'Resumed'}: {_spoken(scope)}.")
     if (here.root / "STOP").exists():
         click.echo(f"A file called STOP still lies in {here.root}: remove it to go on.")
+
+
+@click.command("cancel")
+@click.argument("issue")
+@click.option("--because", default="", help="Kept in the ledger with each letter that does not go out.")
+@click.option("--by", default="", help="Who cancels it; default: your login name.")
+@dry_run_option
+@click.pass_obj
+def cancel_command(workspace: Path, issue: str, because: str, by: str, dry_run: bool) -> None:
+    """Cancel ISSUE, which is on its way: what has not begun never goes out. This cannot be taken back.
+
+    ISSUE is its newsletter, its number ("i12") or its name as 'bot status' shows it. To stop it for a while
+    only, use 'bot hold'.
+    """
+    from datetime import UTC, datetime
+
+    from bot.app.control import cancel
+    from bot.app.workspace import Workspace
+
+    mailing, left = cancel(
+        Workspace(workspace, readonly=dry_run),
+        issue,
+        by=by or getpass.getuser(),
+        because=because,
+        now=datetime.now(UTC),
+        dry_run=dry_run,
+    )
+    done = "Would cancel" if dry_run else "Cancelled"
+    click.echo(f"{done} {mailing.subject}: {plural(left, 'letter')} not sent.")
 
 
 def _spoken(scope: str) -> str:

@@ -13,8 +13,12 @@ import click
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from bot.app.workspace import Workspace
     from bot.model import Delivery
 
+LOOK = 1.0  # seconds between two looks of --watch
 STATES = ["planned", "claimed", "sent", "deferred", "failed", "unknown", "cancelled"]
 
 
@@ -22,16 +26,19 @@ STATES = ["planned", "claimed", "sent", "deferred", "failed", "unknown", "cancel
 @click.option("--state", type=click.Choice(STATES), help="List the deliveries in this state.")
 @click.option("--channel", help="Only this channel.")
 @click.option("--limit", default=50, show_default=True, help="How many deliveries to list.")
+@click.option("--watch", is_flag=True, help="Follow the issues on their way until nothing is open.")
 @json_option
 @click.pass_obj
 def status_command(
-    workspace: Path, state: str | None, channel: str | None, limit: int, as_json: bool
+    workspace: Path, state: str | None, channel: str | None, limit: int, watch: bool, as_json: bool
 ) -> None:
     """What was sent, is due, failed, or is unknown. Exit code 1 when something needs a person."""
     from bot.app.status import status
     from bot.app.workspace import Workspace
 
     here = Workspace(workspace, readonly=True)
+    if watch:
+        _watch(here)
     found = status(here, state=state, channel=channel, limit=limit)
     if as_json:
         print_json(found)
@@ -87,10 +94,49 @@ def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool)
     click.echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
 
 
+def _watch(here: Workspace) -> None:
+    """A bar for each issue with its rate and the time left; plain lines where nobody sees a bar."""
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from bot.app.status import on_their_way
+
+    console = Console()
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    began = time.monotonic()
+    first: dict[str, int] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        while found := on_their_way(here):
+            for subject, progress in found.items():
+                done = progress.total - progress.left
+                first.setdefault(subject, done)
+                speed = (done - first[subject]) / max(time.monotonic() - began, 0.001)
+                said = f"{speed:,.0f} a second"
+                if console.is_terminal:
+                    if subject not in tasks:
+                        tasks[subject] = bars.add_task(subject, total=progress.total, rate="")
+                    bars.update(tasks[subject], completed=done, rate=said)
+                else:
+                    click.echo(f"{subject}: {done:,} of {progress.total:,}, {said}")
+            time.sleep(LOOK)
+        for subject, task in tasks.items():
+            bars.update(task, description=f"{subject} is done", completed=bars.tasks[task].total)
+
+
 def _table(deliveries: Iterable[Delivery]) -> None:
     rows = [
         (
-            d.key[:12],
+            d.short,
             d.channel,
             d.subject,
             d.state,

@@ -27,6 +27,7 @@ COMMANDS = {
     "approve": ("items", "Approve items: only approved items ever go out."),
     "hold": ("control", "Stop one item, a channel, or everything (STOP)."),
     "resume": ("control", "Take a hold away again."),
+    "cancel": ("control", "Cancel an issue on its way: what has not begun never goes out."),
     "plan": ("publishing", "What goes out when in the next days, and why an item waits."),
     "preview": ("publishing", "Write the newsletter and the posts as pages to look at."),
     "run": ("publishing", "Send what is due, again and again; --once for cron."),

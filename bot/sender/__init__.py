@@ -3,5 +3,6 @@
 from bot.sender.mailing import MailingSender
 from bot.sender.posts import Sender
 from bot.sender.report import Report, without_addresses
+from bot.sender.turnstile import Turnstile
 
-__all__ = ["MailingSender", "Report", "Sender", "without_addresses"]
+__all__ = ["MailingSender", "Report", "Sender", "Turnstile", "without_addresses"]

@@ -81,6 +81,12 @@ class Mailings:
         with reading(self.engine) as connection:
             return self._open(connection, now)
 
+    def unfinished(self) -> list[Mailing]:
+        """The issues on their way, also those that somebody paused or holds; the oldest first."""
+        with reading(self.engine) as connection:
+            query = select(_issue.c.id).where(self._state("open", "paused")).order_by(_issue.c.id)
+            return [self._mailing(connection, number) for number in connection.scalars(query).all()]
+
     def next_due(self, now: datetime) -> datetime | None:
         """When an open issue has something to do, ``now`` if that has passed; None when all is done."""
         with reading(self.engine) as connection:

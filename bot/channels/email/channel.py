@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 import idna
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from bot.channels import base
 from bot.channels.base import ChannelContext, Limits, Request
@@ -25,6 +26,21 @@ from bot.model import Delivery, Finding, Level, Message, Receipt, Recipient
 
 TYPE = "email"
 _COMPILED = 16  # messages kept ready: an issue in its languages and variants
+
+
+class RelayTable(BaseModel):
+    """One of ``relays``: a further mail server with the channel's login and security."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=587, ge=1, le=65535)
+    weight: int = Field(default=1, ge=1, le=1000)
+
+    @field_validator("host")
+    @classmethod
+    def _one_word(cls, value: str) -> str:
+        return _without_spaces(value)
 
 
 class Options(base.Options):
@@ -48,6 +64,12 @@ class Options(base.Options):
     connections: int = Field(default=2, ge=1, le=50, description="to the mail server at the same time")
     timeout: float = Field(default=60, gt=0, description="seconds for each command")
     patience: float = Field(default=600, gt=0, description="seconds for the answer to a finished email")
+    relays: tuple[RelayTable, ...] = Field(
+        default=(), description="more mail servers for issues, with the same login: {host, port, weight}"
+    )
+    relay_choice: Literal["order", "weight"] = Field(
+        default="order", description="order: the next one only when one fails; weight: all share the work"
+    )
     on_unknown: Literal["resend", "hold"] = Field(
         default="resend", description="after a lost answer: the same Message-ID again, or a person decides"
     )
@@ -57,13 +79,12 @@ class Options(base.Options):
     )
     @classmethod
     def _one_word(cls, value: str) -> str:
-        if any(character.isspace() or not character.isprintable() for character in value):
-            raise ValueError("must not hold spaces or control characters")
-        return value
+        return _without_spaces(value)
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> Options:
-        if self.security == "none" and not self.allow_plaintext and not _is_this_machine(self.host):
+        hosts = (self.host, *(relay.host for relay in self.relays))
+        if self.security == "none" and not self.allow_plaintext and not all(map(_is_this_machine, hosts)):
             raise ValueError(
                 'security = "none" would send readers\' addresses in clear text; use "starttls" or "tls", '
                 "or set allow_plaintext = true for a network that is yours alone"
@@ -166,13 +187,22 @@ class EmailChannel:
     ) -> Lines:
         """Conversations with the relays that pull for themselves."""
         return Lines(
-            [Relay(name=str(self._server()), server=self._server())],
+            self._relays(),
             pull=pull,
             done=done,
             began=began,
             trouble=trouble,
             connections=self._options.connections,
+            by_weight=self._options.relay_choice == "weight",
         )
+
+    def _relays(self) -> list[Relay]:
+        """The channel's own mail server first, then the further ones."""
+        first = self._server()
+        servers = [(first, 1)] + [
+            (replace(first, host=relay.host, port=relay.port), relay.weight) for relay in self._options.relays
+        ]
+        return [Relay(name=str(server), server=server, weight=weight) for server, weight in servers]
 
     async def close(self) -> None:
         """End open conversations."""
@@ -253,6 +283,12 @@ class EmailChannel:
 def connect(options: Options, context: ChannelContext) -> EmailChannel:
     """The channel for one ``[channels.<name>]``; the first connection is made by the first email."""
     return EmailChannel(options, context)
+
+
+def _without_spaces(value: str) -> str:
+    if any(character.isspace() or not character.isprintable() for character in value):
+        raise ValueError("must not hold spaces or control characters")
+    return value
 
 
 def _key_file(path: Path) -> bytes:

@@ -1,0 +1,229 @@
+"""An issue on its way to many readers: the right end for each, at the pace that is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.app.publish import Tick, tick
+from bot.app.workspace import Workspace
+from bot.model import State
+from tests.support.commands import bot
+from tests.support.live_workspace import NOW, addresses, deliveries, mail_only
+from tests.support.smtp_server import Taken, free_port, smtp_server
+
+MINUTE = timedelta(minutes=1)
+
+
+async def ticked(here: Path, now: datetime = NOW) -> Tick:
+    """One tick at that moment."""
+    workspace = Workspace(here)
+    try:
+        return await tick(workspace, now)
+    finally:
+        await workspace.close()
+        workspace.engine.dispose()
+
+
+def states(here: Path) -> Counter[State]:
+    return Counter(delivery.state for delivery in deliveries(here, *State))
+
+
+def add(here: Path, lines: str) -> None:
+    """More settings of the channel, which is the last table of bot.toml."""
+    with (here / "bot.toml").open("a") as file:
+        file.write(lines)
+
+
+def takers(taken: list[Taken]) -> Counter[str]:
+    return Counter(each.recipients[0] for each in taken)
+
+
+async def test_each_reader_has_the_right_end_whatever_the_server_does(tmp_path: Path) -> None:
+    """Of 200 some are refused, some put off, some cut off: nobody is forgotten, and the ledger is right."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=200)
+        mail.fail("RCPT", "550 5.1.1 no such user", times=9)
+        mail.fail("MAIL", "451 4.3.0 later", times=11)
+        mail.fail("BODY", "drop", times=3)
+        first = await ticked(here)
+        await ticked(here, NOW + 5 * MINUTE)
+
+        found, got = states(here), takers(mail.taken)
+
+    assert first.report is not None
+    assert (first.report.failed, found) == (9, {State.SENT: 191, State.FAILED: 9})
+    assert len(got) == 191
+    assert sum(got.values()) - len(got) <= 3
+
+
+async def test_an_answer_that_was_lost_is_counted_as_a_doubt(tmp_path: Path) -> None:
+    """The mail was taken and the connection cut: the same one goes out again, and nobody else's."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=20)
+        mail.fail("DOT", "drop", times=2)
+        await ticked(here)
+        await ticked(here, NOW + 5 * MINUTE)
+
+        got = takers(mail.taken)
+
+    assert states(here) == {State.SENT: 20}
+    assert sorted(got) == sorted(addresses(20))
+    assert sorted(got.values())[-3:] == [1, 2, 2]
+
+
+async def test_with_on_unknown_hold_a_lost_answer_waits_for_a_person(tmp_path: Path) -> None:
+    """The run says so, and the letter's short name is enough to answer."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=5)
+        add(here, 'on_unknown = "hold"\n')
+        mail.fail("DOT", "drop")
+        first = await ticked(here)
+        (doubtful,) = deliveries(here, State.UNKNOWN)
+        status = await asyncio.to_thread(bot, "status", workspace=here)
+        settled = await asyncio.to_thread(bot, "settle", doubtful.name, "--sent", workspace=here)
+        await ticked(here, NOW + 5 * MINUTE)
+
+        assert len(mail.taken) == 5
+
+    assert first.report is not None
+    assert first.report.unknown == 1
+    assert any("may have gone out" in problem for problem in first.report.problems)
+    assert (status.code, doubtful.name in status.out) == (1, True)
+    assert (settled.code, states(here)) == (0, {State.SENT: 5})
+
+
+async def test_a_letter_that_failed_goes_out_again_by_its_short_name(tmp_path: Path) -> None:
+    """After a person mended what was wrong."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=3)
+        mail.fail("RCPT", "550 5.1.1 no such user")
+        await ticked(here)
+        (failed,) = deliveries(here, State.FAILED)
+        retried = await asyncio.to_thread(bot, "retry", failed.name, workspace=here)
+        # The command put it in line at the real time, which is before or after the trial's.
+        await ticked(here, NOW + timedelta(days=3650))
+
+        assert retried.code == 0, retried.err
+        assert sorted(takers(mail.taken)) == sorted(addresses(3))
+
+
+# --------------------------------------------------------------------------- pace
+
+
+async def test_no_more_goes_out_than_an_hour_may_take(tmp_path: Path) -> None:
+    """Five in the first hour, five in the next; the run ends meanwhile and no letter counts an attempt."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=12)
+        add(here, "[channels.mail.pace]\nper_hour = 5\n")
+        sent = []
+        for minutes in (0, 30, 62, 124):
+            await ticked(here, NOW + minutes * MINUTE)
+            sent.append(len(mail.taken))
+
+    assert sent == [5, 5, 10, 12]
+    assert {delivery.attempts for delivery in deliveries(here, *State)} == {1}
+
+
+async def test_a_domain_with_its_own_limit_holds_up_no_other(tmp_path: Path) -> None:
+    """Readers are of seven domains; two of one domain's three wait for the next hour."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=21)
+        add(here, '[channels.mail.pace.domains."inbox0.ngo"]\nper_hour = 1\n')
+        await ticked(here)
+
+        got = Counter(name.partition("@")[2] for name in takers(mail.taken))
+
+    assert got == {f"inbox{number}.ngo": 3 if number else 1 for number in range(7)}
+    assert states(here) == {State.SENT: 19, State.PLANNED: 2}
+
+
+async def test_an_account_that_is_asked_to_slow_down_rests_until_a_person_says_go(tmp_path: Path) -> None:
+    """452: the next run waits, too; ``bot resume mail`` ends the rest."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=6)
+        mail.fail("RCPT", "452 4.7.1 too fast", times=2)
+        await ticked(here)
+        mail.faults.clear()
+        before = len(mail.taken)
+        await ticked(here, NOW + timedelta(seconds=1))
+        resting = len(mail.taken)
+        resumed = await asyncio.to_thread(bot, "resume", "mail", workspace=here)
+        await ticked(here, NOW + 6 * MINUTE)
+
+        assert resting == before
+        assert (resumed.code, resumed.out) == (0, "Resumed: mail.\n")
+        assert sorted(takers(mail.taken)) == sorted(addresses(6))
+
+
+# --------------------------------------------------------------------------- relays
+
+
+@pytest.mark.parametrize("choice", ["order", "weight"])
+async def test_a_relay_that_is_down_is_stood_in_for_by_the_next(tmp_path: Path, choice: str) -> None:
+    """In the same run, and nothing is deferred."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, free_port(), readers=30)
+        add(here, f'relays = [{{ host = "localhost", port = {mail.port} }}]\nrelay_choice = "{choice}"\n')
+
+        await ticked(here)
+
+        assert states(here) == {State.SENT: 30}
+        assert len(mail.taken) == 30
+
+
+async def test_relays_share_the_work_by_their_weight(tmp_path: Path) -> None:
+    """Each gets connections of its own."""
+    async with smtp_server() as first, smtp_server() as second:
+        here = mail_only(tmp_path, first.port, readers=60)
+        add(
+            here,
+            f'relays = [{{ host = "localhost", port = {second.port}, weight = 1 }}]\n'
+            'relay_choice = "weight"\nconnections = 4\n',
+        )
+
+        await ticked(here)
+
+        assert len(first.taken) + len(second.taken) == 60
+        assert min(len(first.taken), len(second.taken)) > 0
+
+
+# --------------------------------------------------------------------------- cancelling
+
+
+@pytest.fixture
+def put_off(tmp_path: Path) -> Path:
+    """An issue to six readers whose mail server is down."""
+    return mail_only(tmp_path, free_port(), readers=6)
+
+
+@pytest.mark.parametrize("name", ["weekly", "weekly@2026-11-27T09:00+07:00", "i1"])
+async def test_a_cancelled_issue_never_goes_out(put_off: Path, name: str) -> None:
+    """By any of its names; a dry run only says what would be; a second time there is nothing to cancel."""
+    await ticked(put_off)
+    would = await asyncio.to_thread(bot, "cancel", name, "--dry-run", workspace=put_off)
+    before = states(put_off)
+    did = await asyncio.to_thread(bot, "cancel", name, "--because", "wrong numbers", workspace=put_off)
+    again = await asyncio.to_thread(bot, "cancel", name, workspace=put_off)
+
+    assert would.out == "Would cancel weekly@2026-11-27T09:00+07:00: 6 letters not sent.\n"
+    assert State.CANCELLED not in before
+    assert did.out == "Cancelled weekly@2026-11-27T09:00+07:00: 6 letters not sent.\n"
+    assert states(put_off) == {State.CANCELLED: 6}
+    assert "wrong numbers" in deliveries(put_off, State.CANCELLED)[0].error
+    assert (again.code, "issues on their way: none" in again.err) == (3, True)
+
+
+async def test_watching_ends_when_nothing_is_open(tmp_path: Path) -> None:
+    """And shows the counts then."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=3)
+        await ticked(here)
+
+    watched = await asyncio.to_thread(bot, "status", "--watch", workspace=here)
+
+    assert (watched.code, "mail" in watched.out) == (0, True)
