@@ -6,6 +6,7 @@ need() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || missing="$missing $2"
 need /usr/sbin/postfix postfix
 need /usr/sbin/dovecot "dovecot-imapd dovecot-lmtpd dovecot-sieve"
 need /usr/bin/chromium chromium
+need /usr/lib/postgresql postgresql
 need /usr/share/fonts/truetype/noto/NotoSansThai-Regular.ttf fonts-noto-core
 need /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf fonts-noto-color-emoji
 /sbin/ldconfig -p | grep -q libatomic.so.1 || missing="$missing libatomic1"  # for the browser's driver
