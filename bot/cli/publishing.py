@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bot.cli.fast import run_fast
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
 
 if TYPE_CHECKING:
@@ -149,12 +150,12 @@ def run_command(
     if until and dry_run:  # a dry run records nothing, so that every slot would show the same item
         raise click.UsageError("--until does not go with --dry-run; 'bot plan' shows the coming days.")
     if once or now_text or dry_run:
-        ticks, was_stopped = asyncio.run(_ticks(here, now, until or now, dry_run=dry_run))
+        ticks, was_stopped = run_fast(_ticks(here, now, until or now, dry_run=dry_run))
         _tell(here, ticks, dry_run=dry_run, as_json=as_json)
         if was_stopped:
             click.echo("Stopped. What is left waits for the next run.", err=True)
         sys.exit(130 if was_stopped else _exit_code(ticks))
-    asyncio.run(_loop(here))
+    run_fast(_loop(here))
 
 
 async def _ticks(

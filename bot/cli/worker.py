@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bot.cli.fast import run_fast
 from bot.cli.publishing import _stop_on_signals
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def worker_command(workspace: Path, once: bool) -> None:
     """
     from bot.app.workspace import Workspace
 
-    asyncio.run(_work(Workspace(workspace), once=once))
+    run_fast(_work(Workspace(workspace), once=once))
 
 
 async def _work(here: Workspace, *, once: bool) -> None:
