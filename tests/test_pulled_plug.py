@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support.plug import Trial, machine, sink, subscribe
+from tests.support.plug import Trial, machine, plan, sink, subscribe
 
 pytestmark = pytest.mark.slow
 
@@ -28,3 +32,70 @@ async def test_thirty_kills_on_sqlite_lose_nobody_and_every_repeat_is_known(tmp_
     assert (toll.readers, toll.lost, toll.unsettled) == (4_000, 0, 0)
     assert toll.unexplained == 0
     assert 0 < toll.doubts <= toll.kills * CONNECTIONS
+
+
+@pytest.mark.timeout(300)
+async def test_a_mail_server_that_dies_again_and_again_loses_nobody(tmp_path: Path) -> None:
+    """Letters past their dot are in doubt, one for each connection at most; all others go out once."""
+    deaths = 5
+    async with sink() as server:
+        one = machine(tmp_path / "news", server.port, connections=CONNECTIONS, command=("run", "--once"))
+        subscribe(one.here, 3_000)
+        trial = Trial([one], server)
+        await trial.start()
+        for _ in range(deaths):
+            assert await server.after(trial.chance.randint(1, 300), server.hang_up, patience=60)
+            await server.kill()
+            await server.open()
+        toll = await trial.finish()
+
+    assert (toll.readers, toll.lost, toll.unsettled) == (3_000, 0, 0)
+    assert toll.unexplained == 0
+    assert deaths <= toll.doubts <= deaths * CONNECTIONS
+
+
+@pytest.mark.timeout(300)
+async def test_a_full_disk_stops_the_run_and_loses_nobody(tmp_path: Path) -> None:
+    """What cannot be claimed on disk is not sent; with room again the rest goes out."""
+    async with sink() as server:
+        one = machine(tmp_path / "news", server.port, connections=CONNECTIONS, command=("run", "--once"))
+        with small_disk(one.here / "state", megabytes=8):
+            subscribe(one.here, 3_000)
+            await plan(one.here)
+            filler = one.here / "state" / "filler"
+            trial = Trial([one], server)
+            await trial.start()
+            assert await server.after(200, lambda: fill(filler), patience=60)
+            code = await one.end(patience=200)
+            complaint, taken = one.complaint, server.copies.total()
+            filler.unlink()
+            toll = await trial.settled()
+
+    assert code != 0
+    assert "Traceback" not in complaint
+    assert "disk" in complaint
+    assert taken < 3_000
+    assert (toll.readers, toll.lost, toll.unsettled) == (3_000, 0, 0)
+    assert toll.unexplained == 0
+
+
+@contextmanager
+def small_disk(place: Path, *, megabytes: int) -> Iterator[None]:
+    """A disk in memory, of that size."""
+    place.mkdir()
+    as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
+    options = f"size={megabytes}m,uid={os.getuid()}"
+    command = [*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a disk may be mounted by root only")
+    try:
+        yield
+    finally:
+        subprocess.run([*as_root, "umount", "-l", place], check=True)
+
+
+def fill(file: Path) -> None:
+    """Until nothing more fits."""
+    with suppress(OSError), file.open("wb", buffering=0) as out:
+        while out.write(bytes(4096)):
+            pass

@@ -12,9 +12,10 @@ import pytest
 
 from bot.app.dispatcher import ProcrastinateDispatcher
 from bot.app.workspace import Workspace
+from bot.errors import ConfigError
 from tests.support.live_workspace import NOW
 from tests.support.plug import Machine, Sink, Trial, machine, plan, sink, subscribe, toll
-from tests.support.postgres import Cluster
+from tests.support.postgres import Cluster, cluster
 
 WORKER = ("worker",)
 LEASE = timedelta(seconds=60)
@@ -166,6 +167,63 @@ async def test_kills_among_three_workers_lose_nobody(tmp_path: Path, mail: Sink,
     assert found.kills >= 10
     assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
     assert found.doubts <= found.kills * 4
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(400)
+async def test_a_database_that_dies_and_comes_back_loses_nobody(tmp_path: Path, mail: Sink) -> None:
+    """Three times, under two workers: what they could not tell it they tell it later."""
+    with cluster() as database:
+        two = machines(tmp_path, mail, database.database(), 2)
+        subscribe(two[0].here, 6_000)
+        await plan(two[0].here)
+        trial = Trial(two, mail)
+        await trial.start()
+        for _ in range(3):
+            assert await mail.after(trial.chance.randint(100, 900), database.kill, patience=60)
+            database.start()
+        found = await trial.finish()
+
+    assert (found.readers, found.lost, found.unexplained, found.unsettled) == (6_000, 0, 0, 0)
+    assert found.repeats == 0, "nobody was killed, so everybody knew what they had done"
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+@pytest.mark.timeout(400)
+async def test_two_runs_on_two_machines_at_once_send_nothing_twice(
+    tmp_path: Path, mail: Sink, url: str
+) -> None:
+    """They share a database and no folder; five times over both plan, and nobody gets an issue twice."""
+    two = machines(tmp_path, mail, url, 2)
+    subscribe(two[0].here, 40)
+    for week in range(5):
+        for each in two:
+            new = (each.here / "queue" / "ports.md").read_text().replace("Ports", f"Ports {week}")
+            (each.here / "queue" / f"ports-{week}.md").write_text(new)
+            each.command = ("run", "--once")
+            await each.start(NOW + timedelta(weeks=week))
+        codes = [await each.end() for each in two]
+        assert codes == [0, 0], [each.complaint for each in two]
+
+    assert set(mail.copies.values()) == {1}
+    assert mail.copies.total() == 5 * 40
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_what_a_job_raises_ends_the_worker(url: str) -> None:
+    """A wrong setting is told to whoever started it, and not buried in the queue's log."""
+
+    async def work() -> None:
+        raise ConfigError("bot.toml", "mode", "is wrong")
+
+    queue = ProcrastinateDispatcher(url, work=work, due=lambda: ["weekly 1/0"])
+
+    with pytest.raises(ConfigError):
+        await queue.run_forever(asyncio.Event())
 
 
 @pytest.mark.server

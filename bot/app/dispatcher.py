@@ -55,6 +55,8 @@ class ProcrastinateDispatcher:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._url, self._work, self._due, self._tell = url, work, due, tell
+        self._broken: Exception | None = None  # what a job raised: procrastinate would only log it
+        self._over = asyncio.Event()
 
     async def enqueue_chunks(self) -> int:
         app = self._app()
@@ -68,6 +70,8 @@ class ProcrastinateDispatcher:
             await self._tables(app)
             await self._enqueue(app)
             await self._worker(app, wait=False)
+        if self._broken:
+            raise self._broken
 
     async def run_forever(self, stop: asyncio.Event) -> None:
         from procrastinate.exceptions import ConnectorException
@@ -86,18 +90,20 @@ class ProcrastinateDispatcher:
     # ----------------------------------------------------------------- within an open queue
 
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
-        """The worker and the sweeper side by side, until one of them fails or a person says stop."""
+        """The worker and the sweeper side by side, until something fails or a person says stop."""
         tasks = [
             asyncio.create_task(self._worker(app, wait=True)),
             asyncio.create_task(self._sweep(app)),
         ]
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*tasks, stopping):
+        ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._over.wait())]
+        await asyncio.wait([*tasks, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*tasks, *ends):
             task.cancel()  # the worker finishes its job first
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
+        if self._broken:
+            raise self._broken
 
     async def _worker(self, app: App, *, wait: bool) -> None:
         await app.run_worker_async(
@@ -149,6 +155,10 @@ class ProcrastinateDispatcher:
 
         @app.task(name="work_off", queue=QUEUE)
         async def work_off() -> None:
-            await self._work()
+            try:
+                await self._work()
+            except Exception as error:
+                self._broken = error
+                self._over.set()
 
         return app

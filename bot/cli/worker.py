@@ -31,8 +31,12 @@ def worker_command(workspace: Path, once: bool) -> None:
 
 
 async def _work(here: Workspace, *, once: bool) -> None:
+    import logging
+
     from bot.app.work import dispatcher
 
+    for name in ("procrastinate", "psycopg"):  # what matters of their trouble is said in one line
+        logging.getLogger(name).addHandler(logging.NullHandler())
     stop = _stop_on_signals()
     queue = dispatcher(here, lambda: datetime.now(UTC), stop.is_set, told=_tell)
     try:

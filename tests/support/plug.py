@@ -55,9 +55,13 @@ class Sink:
         """Gone, with every conversation; what had been taken was taken."""
         assert self._server is not None
         self._server.close()
+        self.hang_up()
+        await self._server.wait_closed()
+
+    def hang_up(self) -> None:
+        """Every conversation ends here and now; an answer that is being given is lost."""
         for transport in list(self.talks):
             transport.abort()
-        await self._server.wait_closed()
 
     def take(self, content: bytes) -> None:
         found = _ID.search(content)
@@ -106,7 +110,8 @@ class _Talk(asyncio.Protocol):
         said = []
         while (answer := self._answer()) is not None:
             said.append(answer)
-        self._transport.write(b"".join(said))
+        if not self._transport.is_closing():
+            self._transport.write(b"".join(said))
 
     def _answer(self) -> bytes | None:
         """To the next whole command or letter; None when none is complete."""
