@@ -13,7 +13,7 @@ from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
 from bot.model import State
 from tests.support.commands import bot
-from tests.support.live_workspace import NOW, addresses, deliveries, mail_only
+from tests.support.live_workspace import NOW, addresses, deliveries, ended, mail_only, start
 from tests.support.smtp_server import Taken, free_port, smtp_server
 
 MINUTE = timedelta(minutes=1)
@@ -227,3 +227,18 @@ async def test_watching_ends_when_nothing_is_open(tmp_path: Path) -> None:
     watched = await asyncio.to_thread(bot, "status", "--watch", workspace=here)
 
     assert (watched.code, "mail" in watched.out) == (0, True)
+
+
+async def test_watching_follows_an_issue_that_is_on_its_way(put_off: Path) -> None:
+    """Line by line where there is no terminal; it ends when a person cancels what is left."""
+    await ticked(put_off)
+    watching = await start(put_off, NOW, "status", "--watch")
+    assert watching.stdout is not None
+    first = await asyncio.wait_for(watching.stdout.readline(), 60)
+    await asyncio.to_thread(bot, "cancel", "weekly", workspace=put_off)
+
+    ran = await ended(watching)
+
+    assert first == b"weekly@2026-11-27T09:00+07:00: 0 of 6, 0 a second\n"
+    assert ran.code == 0, ran.err
+    assert "cancelled" in ran.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bot.app.loop import next_moment
 from bot.app.publish import history
@@ -29,10 +30,17 @@ class Status:
         return any(counts.get(State.UNKNOWN) for counts in self.counts.values())
 
 
-def on_their_way(workspace: Workspace) -> dict[str, Progress]:
-    """How far each issue has come that still has something to send."""
+def on_their_way(root: Path) -> dict[str, Progress]:
+    """How far each issue of the workspace has come that still has something to send.
+
+    Opened anew each time: a database that nobody wrote to when it was opened read-only is not read again.
+    """
+    workspace = Workspace(root, readonly=True)
     mailings = workspace.mailings
-    found = {mailing.subject: mailings.progress(mailing.id) for mailing in mailings.unfinished()}
+    try:
+        found = {mailing.subject: mailings.progress(mailing.id) for mailing in mailings.unfinished()}
+    finally:
+        workspace.engine.dispose()
     return {subject: progress for subject, progress in found.items() if progress.left}
 
 

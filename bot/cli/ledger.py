@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from bot.cli.output import dry_run_option, json_option, plural, print_json, prin
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from bot.app.workspace import Workspace
     from bot.model import Delivery
 
 LOOK = 1.0  # seconds between two looks of --watch
@@ -36,9 +35,9 @@ def status_command(
     from bot.app.status import status
     from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=True)
     if watch:
-        _watch(here)
+        _watch(workspace)
+    here = Workspace(workspace, readonly=True)
     found = status(here, state=state, channel=channel, limit=limit)
     if as_json:
         print_json(found)
@@ -94,43 +93,44 @@ def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool)
     click.echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
 
 
-def _watch(here: Workspace) -> None:
-    """A bar for each issue with its rate and the time left; plain lines where nobody sees a bar."""
+def _watch(workspace: Path) -> None:
+    """Each issue with its rate and the time left, until nothing is open; lines where nobody sees a bar."""
     import time
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from bot.app.status import on_their_way
 
-    console = Console()
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        rate,
-        TimeRemainingColumn(),
-    )
+    show = _bars() if Console().is_terminal else _line
+    began, before = time.monotonic(), dict[str, int]()
+    while found := on_their_way(workspace):
+        for subject, progress in found.items():
+            done = progress.total - progress.left
+            rate = (done - before.setdefault(subject, done)) / max(time.monotonic() - began, LOOK)
+            show(subject, done, progress.total, rate)
+        time.sleep(LOOK)
+
+
+def _line(subject: str, done: int, total: int, rate: float) -> None:
+    left = f", {timedelta(seconds=int((total - done) / rate))} left" if rate else ""
+    click.echo(f"{subject}: {done:,} of {total:,}, {rate:,.0f} a second{left}")
+
+
+def _bars() -> Callable[[str, int, int, float], None]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    name, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+    bars = Progress(name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
-    began = time.monotonic()
-    first: dict[str, int] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        while found := on_their_way(here):
-            for subject, progress in found.items():
-                done = progress.total - progress.left
-                first.setdefault(subject, done)
-                speed = (done - first[subject]) / max(time.monotonic() - began, 0.001)
-                said = f"{speed:,.0f} a second"
-                if console.is_terminal:
-                    if subject not in tasks:
-                        tasks[subject] = bars.add_task(subject, total=progress.total, rate="")
-                    bars.update(tasks[subject], completed=done, rate=said)
-                else:
-                    click.echo(f"{subject}: {done:,} of {progress.total:,}, {said}")
-            time.sleep(LOOK)
-        for subject, task in tasks.items():
-            bars.update(task, description=f"{subject} is done", completed=bars.tasks[task].total)
+    bars.start()
+    click.get_current_context().call_on_close(bars.stop)
+
+    def show(subject: str, done: int, total: int, rate: float) -> None:
+        if subject not in tasks:
+            tasks[subject] = bars.add_task(subject, total=total, rate="")
+        bars.update(tasks[subject], completed=done, rate=f"{rate:,.0f} a second")
+
+    return show
 
 
 def _table(deliveries: Iterable[Delivery]) -> None:
