@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 @contextmanager
 def reading_file(path: Path, console: Console | None = None) -> Iterator[Callable[[Place], None]]:
     """A bar on standard error, fed with the places reached; nothing at all when that is no terminal."""
+    if console is None and not sys.stderr.isatty():  # before rich is loaded
+        yield lambda _: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = console or Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
     rows = TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f} a second")
     columns = (
         TextColumn("{task.description}"),
