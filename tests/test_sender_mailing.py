@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -127,6 +128,21 @@ async def test_no_more_goes_out_than_an_hour_may_take(tmp_path: Path) -> None:
 
     assert sent == [5, 5, 10, 12]
     assert {delivery.attempts for delivery in deliveries(here, *State)} == {1}
+
+
+async def test_letters_are_spaced_out_within_a_run(tmp_path: Path) -> None:
+    """Eleven at twenty a second take half a second at least; the run waits for that and ends by itself."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=11)
+        add(here, "[channels.mail.pace]\nper_second = 20\n")
+        workspace, began = Workspace(here), time.monotonic()
+        await tick(workspace, NOW, clock=lambda: NOW + timedelta(seconds=time.monotonic() - began))
+        took = time.monotonic() - began
+        await workspace.close()
+        workspace.engine.dispose()
+
+        assert len(mail.taken) == 11
+        assert took > 0.45
 
 
 async def test_a_domain_with_its_own_limit_holds_up_no_other(tmp_path: Path) -> None:

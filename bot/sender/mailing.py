@@ -121,7 +121,8 @@ class MailingSender:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             await self._give_back()
-            await self._off_loop(self._gate.flush)
+            with suppress(StoreError):
+                await self._off_loop(self._gate.flush)
 
     # ----------------------------------------------------------------- feeding
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol
 
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, StoreError
 from bot.pace import Allowance, Grant, PaceRules
 from bot.store.chunks import Claimed
 from bot.store.pace import Pace
@@ -93,11 +93,13 @@ class Turnstile:
         """Reserve for those that wait, wake the lines at each slot, write what the answers said."""
         looked = time.monotonic()
         while True:
-            if time.monotonic() - looked >= LOOK:
-                await call(self.flush)
-                looked = time.monotonic()
-            if self._needs_more() and (wants := Counter(map(self._domain, waiting()))):
-                await self._reserve(wants, closed, call)
+            with suppress(StoreError):  # whoever exchanges letters waits for the database, and says so
+                if time.monotonic() - looked >= LOOK:
+                    looked = time.monotonic()
+                    await call(self.flush)
+                if self._needs_more() and (wants := Counter(map(self._domain, waiting()))):
+                    self._again = time.monotonic() + LOOK
+                    await self._reserve(wants, closed, call)
             wake()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked_for.wait(), self._nap())
@@ -125,8 +127,8 @@ class Turnstile:
         elif wait > TOO_LONG or self._clock:
             paused = (await call(self._store.accounts))[self._account].paused
             closed(paused or grant.reason, person=bool(paused))
-        if not grant.count:
-            self._again = time.monotonic() + wait
+        if not self._free:
+            self._again = time.monotonic() + (0 if grant.count else wait)
 
     def _nap(self) -> float:
         """Until the next slot, until it is worth asking again, or until the next look."""
