@@ -21,7 +21,7 @@ from tests.support.smtp_server import Server, Taken, smtp_server
 
 pytestmark = pytest.mark.slow
 
-READERS, KILLS, IN_FLIGHT = 200, 20, 2
+READERS, KILLS, IN_FLIGHT = 600, 20, 2
 
 
 @pytest.mark.timeout(400)

@@ -9,6 +9,7 @@ import atexit
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ def _engine(url: URL, place: str, *, readonly: bool) -> Engine:
     if _is_sqlite(url) and url.database in (None, "", ":memory:"):
         return _at_head(_memory(url), place)
     if readonly:
-        return _open_readonly(url, place)
+        return _look_again(lambda: _open_readonly(url, place))
     if not _is_sqlite(url):
         return _server(url)
     path = Path(str(url.database))
@@ -196,6 +197,16 @@ def _at_head(engine: Engine, place: str) -> Engine:
 
 
 # --------------------------------------------------------------------------- reading without a trace
+
+
+def _look_again(open_it: Callable[[], Engine]) -> Engine:
+    """A writer that ends just now takes its ``-wal`` away between our look and our opening."""
+    for wait in (0.01, 0.05, 0.2):
+        try:
+            return open_it()
+        except (OperationalError, sqlite3.OperationalError):
+            time.sleep(wait)
+    return open_it()
 
 
 def _open_readonly(url: URL, place: str) -> Engine:
