@@ -217,8 +217,9 @@ class MailingSender:
                     hand.settled = told + hand.settled
                     raise
                 self._tell(f"{self._channel.name}: the database does not answer, waiting for it: {error}")
-            holding = [*hand.out]
             await asyncio.sleep(GLANCE)
+            # Letters answered meanwhile are not out any more, and still ours: they must not come again.
+            holding = [*hand.out, *(each.number for each in hand.settled)]
 
     def _measure(self, count: int) -> None:
         """A group is what goes out in a moment: small when it is slow, so that little is in doubt.
