@@ -370,5 +370,5 @@ def test_two_runs_cannot_overlap_and_death_lets_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_database_without_its_driver_is_one_line(name: str, readonly: bool) -> None:
     """Said with what to do, never a traceback."""
-    with pytest.raises(StoreError, match="the driver .* is not (here|installed)"):
+    with pytest.raises(StoreError, match=r"the driver .* is not (here|installed)"):
         open_store(name, readonly=readonly)
