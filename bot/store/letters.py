@@ -6,6 +6,7 @@ databases take the same, but for settling many at once: one statement with array
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -22,8 +23,14 @@ Change = Counter[State]  # by how much each counter of the chunk changes
 
 _SET = "state = {}, attempts = {}, doubts = {}, due = {}, code = {}, said = {}, at = {}"
 _MINE = "letter.issue = {} AND letter.fence = {} AND letter.number = {} AND letter.state = 'claimed'"
-# exec_driver_sql: a row of parameters for each letter, and none of SQLAlchemy's work on them.
-_SETTLE_EACH = f"UPDATE letter SET {_SET} WHERE {_MINE}".format(*"?" * 10)  # noqa: S608 - no value in it
+# One statement for a whole group: SQLite's driver lets go of Python's lock for each, and takes it back.
+# The issue stands in each row, so that SQLite goes from the rows to the letters and not the other way.
+_SETTLE_JSON = (
+    "UPDATE letter SET "  # noqa: S608 - no value in it
+    + _SET.format(*(f"json_extract(v.value, '$[{place}]')" for place in range(1, 7)), "?")
+    + " FROM json_each(?) AS v WHERE "
+    + _MINE.format("json_extract(v.value, '$[7]')", "?", "json_extract(v.value, '$[0]')")
+)
 _SETTLE_ARRAYS = (
     "UPDATE letter SET "  # noqa: S608 - no value in it
     + _SET.format("v.state", "v.attempts", "v.doubts", "v.due", "v.code", "v.said", "%s")
@@ -117,7 +124,7 @@ def settle(connection: Connection, chunk: Chunk, outcomes: Sequence[Settled], no
     if connection.dialect.name == "postgresql":
         written = connection.exec_driver_sql(_SETTLE_ARRAYS, _arrays(chunk, outcomes, now))
     else:
-        written = connection.exec_driver_sql(_SETTLE_EACH, _rows(chunk, outcomes, now))
+        written = connection.exec_driver_sql(_SETTLE_JSON, _document(chunk, outcomes, now))
     if written.rowcount != len(outcomes):
         return None
     # Not Counter(states): an enum's hash is computed in Python, once for each letter.
@@ -178,12 +185,13 @@ def _gone(row: Sequence[Any]) -> Settled:
     return Settled(number, State.CANCELLED, attempts, doubts, said=NO_READER)
 
 
-def _rows(chunk: Chunk, outcomes: Sequence[Settled], now: datetime) -> list[tuple[object, ...]]:
-    at, issue, fence = moment(now), chunk.mailing.id, chunk.fence
-    return [
-        (_PLAIN(state), attempts, doubts, due and moment(due), code, said, at, issue, fence, number)
+def _document(chunk: Chunk, outcomes: Sequence[Settled], now: datetime) -> tuple[object, ...]:
+    issue = chunk.mailing.id
+    rows = [
+        (number, _PLAIN(state), attempts, doubts, due and moment(due), code, said, issue)
         for number, state, attempts, doubts, due, code, said in outcomes
     ]
+    return (moment(now), json.dumps(rows), chunk.fence)
 
 
 def _arrays(chunk: Chunk, outcomes: Sequence[Settled], now: datetime) -> tuple[object, ...]:
