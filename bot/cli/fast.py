@@ -1,4 +1,4 @@
-"""Running with uvloop where that is installed: half the work for each mail. It is never needed."""
+"""Running with uvloop where that is installed. It is never needed."""
 
 from __future__ import annotations
 
