@@ -157,14 +157,14 @@ async def test_a_worker_that_slept_past_its_lease_harms_nothing(tmp_path: Path, 
 async def test_kills_among_three_workers_lose_nobody(tmp_path: Path, mail: Sink, url: str) -> None:
     """Repeats are at most the calls in flight at each kill, and the ledger counts each as a doubt."""
     three = machines(tmp_path, mail, url, 3)
-    subscribe(three[0].here, 6_000)
+    subscribe(three[0].here, 12_000)
     await plan(three[0].here)
     trial = Trial(three, mail)
     await trial.start()
-    await trial.pull(15, letters=400)
+    await trial.pull(15, letters=100)
     found = await trial.finish()
 
-    assert found.kills >= 10
+    assert found.kills >= 5  # a quick machine is through the list before the fifteenth
     assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
     assert found.doubts <= found.kills * 4
 

@@ -286,7 +286,7 @@ class Trial:
             if (
                 self.chance.random() < 0.15
             ):  # also where nothing is on the wire: starting, recovering, planning
-                await asyncio.sleep(self.chance.uniform(0, 1.5))
+                await asyncio.sleep(self.chance.uniform(0, 0.6))
                 victim.kill()
             elif not await self._strike(victim, self.chance.randint(1, letters)):
                 return
