@@ -28,7 +28,7 @@ async def test_thirty_kills_on_sqlite_lose_nobody_and_every_repeat_is_known(tmp_
         await trial.pull(30, letters=120)
         toll = await trial.finish()
 
-    assert toll.kills >= 15  # a quick machine is through the list before the thirtieth
+    assert toll.kills >= 25
     assert (toll.readers, toll.lost, toll.unsettled) == (4_000, 0, 0)
     assert toll.unexplained == 0
     assert 0 < toll.doubts <= toll.kills * CONNECTIONS

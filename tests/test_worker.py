@@ -164,7 +164,7 @@ async def test_kills_among_three_workers_lose_nobody(tmp_path: Path, mail: Sink,
     await trial.pull(15, letters=100)
     found = await trial.finish()
 
-    assert found.kills >= 5  # a quick machine is through the list before the fifteenth
+    assert found.kills >= 10
     assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
     assert found.doubts <= found.kills * 4
 
