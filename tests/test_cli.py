@@ -109,6 +109,18 @@ def test_a_dry_run_twice_is_the_same_to_the_byte_and_changes_nothing(here: Path)
     assert fingerprint(here) == before
 
 
+@pytest.mark.parametrize(
+    "command", [("run", "--now", FRIDAY), ("hold",), ("show", "no-such-item"), ("status",)]
+)
+def test_a_command_that_ended_has_let_go_of_the_ledger(here: Path, command: tuple[str, ...]) -> None:
+    """However it ended; SQLite takes the file that goes with the ledger away when the last one has let go."""
+    bot("run", "--now", FRIDAY, workspace=here)
+
+    bot(*command, workspace=here)
+
+    assert [path.name for path in (here / "state").iterdir() if path.name.endswith(("-wal", "-shm"))] == []
+
+
 def test_a_dry_run_in_a_fresh_workspace_leaves_it_fresh(here: Path) -> None:
     """Nothing was ever recorded, and nothing is now: no state folder, no outbox."""
     before = fingerprint(here)

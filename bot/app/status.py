@@ -40,7 +40,7 @@ def on_their_way(root: Path) -> dict[str, Progress]:
     try:
         found = {mailing.subject: mailings.progress(mailing.id) for mailing in mailings.unfinished()}
     finally:
-        workspace.engine.dispose()
+        workspace.release()
     return {subject: progress for subject, progress in found.items() if progress.left}
 
 

@@ -155,6 +155,11 @@ class Workspace:
         for channel in self.__dict__.get("channels", {}).values():
             await channel.close()
 
+    def release(self) -> None:
+        """Let go of the database, if it was opened: left to chance, SQLite tidies its files up later."""
+        if engine := self.__dict__.get("engine"):
+            engine.dispose()
+
     # ------------------------------------------------------------------ building a channel
 
     def connect(self, name: str) -> Channel:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, plural
 
 
@@ -23,10 +24,9 @@ def hold_command(workspace: Path, what: str, because: str, by: str, dry_run: boo
     does the same as holding everything.
     """
     from bot.app.control import hold
-    from bot.app.workspace import Workspace
 
     scope = hold(
-        Workspace(workspace, readonly=dry_run),
+        opened(workspace, readonly=dry_run),
         what,
         by=by or getpass.getuser(),
         because=because,
@@ -42,9 +42,8 @@ def hold_command(workspace: Path, what: str, because: str, by: str, dry_run: boo
 def resume_command(workspace: Path, what: str, dry_run: bool) -> None:
     """Take the hold on WHAT away again (default: the hold on everything)."""
     from bot.app.control import resume
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=dry_run)
+    here = opened(workspace, readonly=dry_run)
     scope, was_held = resume(here, what, dry_run=dry_run)
     if not was_held:
         click.echo(f"{_spoken(scope)} was not held; nothing to do.")
@@ -69,10 +68,9 @@ def cancel_command(workspace: Path, issue: str, because: str, by: str, dry_run: 
     from datetime import UTC, datetime
 
     from bot.app.control import cancel
-    from bot.app.workspace import Workspace
 
     mailing, left = cancel(
-        Workspace(workspace, readonly=dry_run),
+        opened(workspace, readonly=dry_run),
         issue,
         by=by or getpass.getuser(),
         because=because,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
 
 
@@ -19,10 +20,9 @@ from bot.cli.output import dry_run_option, json_option, plural, print_json, prin
 @click.pass_obj
 def list_command(workspace: Path, status: str | None, lang: str | None, as_json: bool) -> None:
     """List the items of the queue, and the files that cannot be read."""
-    from bot.app.workspace import Workspace
     from bot.model import speaks
 
-    queue = Workspace(workspace, readonly=True).read_queue()
+    queue = opened(workspace, readonly=True).read_queue()
     items = [i for i in queue.items if status in (None, i.status) and (not lang or speaks(i.lang, (lang,)))]
     if as_json:
         print_json({"items": items, "errors": [str(error) for error in queue.errors]})
@@ -42,9 +42,8 @@ def list_command(workspace: Path, status: str | None, lang: str | None, as_json:
 def show_command(workspace: Path, item: str, as_json: bool) -> None:
     """Show one item and what the checks say of it."""
     from bot.app.items import findings_of
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=True)
+    here = opened(workspace, readonly=True)
     found = here.item(item)
     findings = findings_of(here, [found])
     if as_json:
@@ -67,9 +66,8 @@ def show_command(workspace: Path, item: str, as_json: bool) -> None:
 def check_command(workspace: Path, items: tuple[str, ...], as_json: bool) -> None:
     """Check every item, or the named ones. Exit code 4 when one cannot be used."""
     from bot.app.items import check_items
-    from bot.app.workspace import Workspace
 
-    result = check_items(Workspace(workspace, readonly=True), items)
+    result = check_items(opened(workspace, readonly=True), items)
     if as_json:
         print_json(
             {
@@ -123,9 +121,8 @@ def add_command(
     It is added as a draft: nothing is published before an editor approves it.
     """
     from bot.app.items import add_item, add_text
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=dry_run)
+    here = opened(workspace, readonly=dry_run)
     if file:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
         name = "" if str(file) == "-" else file.stem
@@ -157,9 +154,8 @@ def add_command(
 def approve_command(workspace: Path, items: tuple[str, ...], by: str, dry_run: bool) -> None:
     """Approve ITEMS: only approved items ever go out. A blocked item cannot be approved."""
     from bot.app.items import approve
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=dry_run)
+    here = opened(workspace, readonly=dry_run)
     for done in approve(here, items, by=by, today=date.today(), dry_run=dry_run):  # noqa: DTZ011 - a person's day
         click.echo(f"{'Would approve' if dry_run else 'Approved'} {done.id}: {done.title}")
 

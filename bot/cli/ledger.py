@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
 
 if TYPE_CHECKING:
@@ -33,11 +34,10 @@ def status_command(
 ) -> None:
     """What was sent, is due, failed, or is unknown. Exit code 1 when something needs a person."""
     from bot.app.status import status
-    from bot.app.workspace import Workspace
 
     if watch:
         _watch(workspace)
-    here = Workspace(workspace, readonly=True)
+    here = opened(workspace, readonly=True)
     found = status(here, state=state, channel=channel, limit=limit)
     if as_json:
         print_json(found)
@@ -65,9 +65,8 @@ def status_command(
 def retry_command(workspace: Path, keys: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Put failed deliveries back in line: those with KEYS (the first letters do), or all that failed."""
     from bot.app.control import retry
-    from bot.app.workspace import Workspace
 
-    found = retry(Workspace(workspace, readonly=dry_run), keys, now=datetime.now(UTC), dry_run=dry_run)
+    found = retry(opened(workspace, readonly=dry_run), keys, now=datetime.now(UTC), dry_run=dry_run)
     if as_json:
         print_json(found)
         return
@@ -86,9 +85,8 @@ def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool)
     if answer is None:
         raise click.UsageError("Say what you saw: --sent, --again or --drop.")
     from bot.app.control import settle
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=dry_run)
+    here = opened(workspace, readonly=dry_run)
     done = settle(here, key, answer=answer, now=datetime.now(UTC), dry_run=dry_run)
     click.echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
 

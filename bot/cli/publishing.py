@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.fast import run_fast
+from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
 
 if TYPE_CHECKING:
@@ -47,9 +48,8 @@ def _now(here: Workspace, text: str | None, *, dry_run: bool) -> datetime:
 def plan_command(workspace: Path, days: int, now_text: str | None, as_json: bool) -> None:
     """What goes out when in the next days, and why an item waits."""
     from bot.app.plan import outlook
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=True)
+    here = opened(workspace, readonly=True)
     seen = outlook(here, _now(here, now_text, dry_run=True), days=days)
     if as_json:
         print_json(
@@ -111,9 +111,8 @@ def preview_command(
 ) -> None:
     """Write the next issue and its posts, or those of the named ITEMS, as pages to look at."""
     from bot.app.preview import draft, preview
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=True)
+    here = opened(workspace, readonly=True)
     now = _now(here, now_text, dry_run=True)
     if dry_run:
         _show_words(draft(here, items, newsletter=newsletter, now=now))
@@ -140,9 +139,7 @@ def run_command(
 
     Exit code 1 when a delivery failed or needs a person's answer.
     """
-    from bot.app.workspace import Workspace
-
-    here = Workspace(workspace, readonly=dry_run)
+    here = opened(workspace, readonly=dry_run)
     now = _now(here, now_text, dry_run=dry_run)
     until = _moment(here, until_text, "--until")
     if until and not now_text:
@@ -299,9 +296,8 @@ def send_test_command(
 ) -> None:
     """Send the next issue to one address, marked as a test. The ledger does not count it."""
     from bot.app.trial import send_trial
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=True)
+    here = opened(workspace, readonly=True)
     receipt = asyncio.run(
         send_trial(
             here, address, newsletter=newsletter, now=_now(here, now_text, dry_run=True), dry_run=dry_run

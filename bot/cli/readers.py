@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ def add(
 ) -> None:
     """Add one reader, who must have asked for it."""
     from bot.app.readers import add_reader
-    from bot.app.workspace import Workspace
 
-    here = Workspace(workspace, readonly=dry_run)
+    here = opened(workspace, readonly=dry_run)
     new = add_reader(here, address, name=name, lang=lang, newsletters=newsletters, dry_run=dry_run)
     verb = "Would add" if dry_run else "Added"
     click.echo(f"{verb} 1 reader." if new else "This reader is on the list already.")
@@ -61,10 +61,9 @@ def import_(
     the exit code is 1.
     """
     from bot.app.readers import import_readers
-    from bot.app.workspace import Workspace
     from bot.cli.progress import reading_file
 
-    here = Workspace(ctx.obj, readonly=dry_run)
+    here = opened(ctx.obj, readonly=dry_run)
     with reading_file(file) as tell:
         result = import_readers(here, file, newsletters=newsletters, dry_run=dry_run, tell=tell)
     if as_json:
@@ -101,10 +100,9 @@ def export(workspace: Path, newsletter: str | None, form: str, to: Path | None) 
     import takes it away again. A FILE is there whole or not at all, and only its owner may read it.
     """
     from bot.app.readers import export_readers
-    from bot.app.workspace import Workspace
     from bot.files import replacing
 
-    pieces = export_readers(Workspace(workspace, readonly=True), newsletter, form=form)
+    pieces = export_readers(opened(workspace, readonly=True), newsletter, form=form)
     place = replacing(to) if to else nullcontext(sys.stdout.buffer)
     with place as file:
         for piece in pieces:
@@ -122,9 +120,8 @@ def remove(workspace: Path, address: str, dry_run: bool) -> None:
     From every newsletter; later imports do not bring them back.
     """
     from bot.app.readers import remove_reader
-    from bot.app.workspace import Workspace
 
-    known = remove_reader(Workspace(workspace, readonly=dry_run), address, dry_run=dry_run)
+    known = remove_reader(opened(workspace, readonly=dry_run), address, dry_run=dry_run)
     done = "Would remove" if dry_run else "Removed"
     click.echo(f"{done} the reader." if known else _NOT_LISTED[dry_run])
 
@@ -136,9 +133,8 @@ def remove(workspace: Path, address: str, dry_run: bool) -> None:
 def list_(workspace: Path, newsletter: str | None, as_json: bool) -> None:
     """List the readers of a newsletter."""
     from bot.app.readers import list_readers
-    from bot.app.workspace import Workspace
 
-    readers = list(list_readers(Workspace(workspace, readonly=True), newsletter))
+    readers = list(list_readers(opened(workspace, readonly=True), newsletter))
     if as_json:
         print_json([{"address": r.address, "name": r.name, "lang": r.lang} for r in readers])
         return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, print_json
 
 _MARKS = {"block": ("✗", "red"), "warn": ("!", "yellow"), "info": ("✓", "green")}
@@ -39,9 +40,8 @@ def init_command(folder: Path, dry_run: bool) -> None:
 def doctor_command(workspace: Path, offline: bool, as_json: bool) -> None:
     """What is configured, what is missing, which channel answers. Sends nothing. Exit code 1 on a fault."""
     from bot.app.doctor import examine
-    from bot.app.workspace import Workspace
 
-    findings = asyncio.run(examine(Workspace(workspace, readonly=True), offline=offline))
+    findings = asyncio.run(examine(opened(workspace, readonly=True), offline=offline))
     if as_json:
         print_json(findings)
     else:

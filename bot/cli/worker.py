@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.fast import run_fast
+from bot.cli.opening import opened
 from bot.cli.publishing import _stop_on_signals
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ def worker_command(workspace: Path, once: bool) -> None:
     Needs a PostgreSQL database (BOT_DATABASE_URL) that all machines share. SIGTERM and Ctrl-C finish what is
     on the wire first.
     """
-    from bot.app.workspace import Workspace
-
-    run_fast(_work(Workspace(workspace), once=once))
+    run_fast(_work(opened(workspace), once=once))
 
 
 async def _work(here: Workspace, *, once: bool) -> None:
