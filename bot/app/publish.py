@@ -244,7 +244,7 @@ def count_readers(workspace: Workspace, newsletter: Newsletter) -> int:
 
 async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Report:
     """After a crash: letters by their flight recorders, posts by asking their channels."""
-    resend = all(channel.resends for channel in _mass_channels(workspace))
+    resend = all(channel.resends for channel in mass_channels(workspace))
     found = workspace.mailings.recover(workspace.flights_folder, now, resend=resend)
     for subject, what in found.doubtful:
         log.warning("%s: letter %d was on the wire when the program stopped", subject, what.number)
@@ -271,11 +271,12 @@ def mailers_of(
         _mailer(
             workspace, channel, clock, stopping, _gate(workspace, channel.name, clock if frozen else None)
         )
-        for channel in _mass_channels(workspace)
+        for channel in mass_channels(workspace)
     ]
 
 
-def _mass_channels(workspace: Workspace) -> list[MassChannel]:
+def mass_channels(workspace: Workspace) -> list[MassChannel]:
+    """The channels that carry a newsletter."""
     carriers = {newsletter.channel for newsletter in workspace.settings.mailings}
     channels = [workspace.channels[name] for name in sorted(carriers)]
     return [channel for channel in channels if isinstance(channel, MassChannel)]

@@ -14,7 +14,7 @@ from operator import add
 from sqlalchemy import make_url
 
 from bot.app.dispatcher import ProcrastinateDispatcher
-from bot.app.publish import Clock, _mass_channels, has_stop_file, mailers_of
+from bot.app.publish import Clock, has_stop_file, mailers_of, mass_channels
 from bot.app.workspace import Workspace
 from bot.errors import ConfigError, StoreError
 from bot.sender import Report
@@ -33,7 +33,7 @@ async def work_off(workspace: Workspace, clock: Clock, stopping: Callable[[], bo
 
 def recover(workspace: Workspace, clock: Clock) -> Report:
     """Put right what died processes of this machine left."""
-    resend = all(channel.resends for channel in _mass_channels(workspace))
+    resend = all(channel.resends for channel in mass_channels(workspace))
     found = workspace.mailings.recover(workspace.flights_folder, clock(), resend=resend)
     count = len(found.doubtful)
     said = f"a process died here: {count} letters may have gone out twice; bot status shows them"

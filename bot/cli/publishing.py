@@ -161,7 +161,7 @@ async def _ticks(
     """What the ticks did, and whether a person stopped them."""
     from bot.app.loop import play
 
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     try:
         return [each async for each in play(here, start, end, stop, dry_run=dry_run)], stop.is_set()
     finally:
@@ -174,7 +174,7 @@ async def _loop(here: Workspace) -> None:
     from bot.app.loop import run_until_stopped
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     click.echo(f"Running in {here.mode}; stop with Ctrl-C. What is on the wire is finished first.")
     try:
         await run_until_stopped(here, stop, lambda now, tick: _tell(here, [(now, tick)], quiet=True))
@@ -182,7 +182,7 @@ async def _loop(here: Workspace) -> None:
         await here.close()
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
     """Set by the first Ctrl-C or SIGTERM, so that no outcome is lost; the second one ends it at once."""
     import signal
 

@@ -10,7 +10,7 @@ import click
 
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
-from bot.cli.publishing import _stop_on_signals
+from bot.cli.publishing import stop_on_signals
 
 if TYPE_CHECKING:
     from bot.app.workspace import Workspace
@@ -36,7 +36,7 @@ async def _work(here: Workspace, *, once: bool) -> None:
 
     for name in ("procrastinate", "psycopg"):  # what matters of their trouble is said in one line
         logging.getLogger(name).addHandler(logging.NullHandler())
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     queue = dispatcher(here, lambda: datetime.now(UTC), stop.is_set, told=_tell)
     try:
         if once:
