@@ -124,7 +124,7 @@ def test_suppression_wins_over_a_subscription(audience: AudienceStore, engine: E
     ann = audience.find("ann@example.org")
     assert ann is not None
     with writing(engine) as connection:
-        row = {"address_key": address_key("ann@example.org"), "reason": "bounced", "since": NOW}
+        row = {"address_key": address_key("ann@example.org"), "newsletter": "", "reason": "bounced", "since": NOW}
         connection.execute(insert(suppression), row)
 
     assert list(audience.subscribers("weekly")) == []

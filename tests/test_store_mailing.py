@@ -139,7 +139,7 @@ def test_the_suppressed_are_not_planned(mailings: Mailings) -> None:
     """Whatever else says that they subscribed."""
     sign_up(mailings.engine, 3)
     with writing(mailings.engine) as connection:
-        row = {"address_key": "r1@example.org", "reason": "complaint", "since": NOW}
+        row = {"address_key": "r1@example.org", "newsletter": "", "reason": "complaint", "since": NOW}
         connection.execute(insert(schema.suppression), row)
 
     assert mailings.record_issue(issue(), {"": WORDS}, "mail", NOW) == 2
@@ -253,7 +253,7 @@ def test_who_left_meanwhile_is_not_claimed(mailings: Mailings) -> None:
     AudienceStore(mailings.engine).remove("r2@example.org", now=NOW)
     with writing(mailings.engine) as connection:
         connection.execute(text("DELETE FROM subscription WHERE subscriber_id = :id"), {"id": f"{3:032x}"})
-        row = {"address_key": "r4@example.org", "reason": "complaint", "since": NOW}
+        row = {"address_key": "r4@example.org", "newsletter": "", "reason": "complaint", "since": NOW}
         connection.execute(insert(schema.suppression), row)
 
     group = take(mailings, chunk, 3)

@@ -82,7 +82,11 @@ class AudienceStore:
         """Forget the reader and never write again; True when there was one. Suppressed in any case."""
         key = address_key(address)
         with writing(self.engine) as connection:
-            add_missing(connection, suppression, [{"address_key": key, "reason": reason, "since": now}])
+            add_missing(
+                connection,
+                suppression,
+                [{"address_key": key, "newsletter": "", "reason": reason, "since": now}],
+            )
             gone = connection.execute(delete(subscriber).where(subscriber.c.address_key == key))
             return gone.rowcount == 1
 
@@ -185,7 +189,10 @@ def _one_ahead(things: Iterator[T]) -> Iterator[T]:
 
 
 def _readers(newsletter: str) -> Select[tuple[str, str, str, str]]:
-    suppressed = exists().where(suppression.c.address_key == subscriber.c.address_key)
+    suppressed = exists().where(
+        suppression.c.address_key == subscriber.c.address_key,
+        suppression.c.newsletter.in_(("", newsletter)),
+    )
     return (
         select(subscriber.c.id, subscriber.c.address, subscriber.c.name, subscriber.c.lang)
         .join(subscription, subscription.c.subscriber_id == subscriber.c.id)

@@ -43,7 +43,8 @@ _READERS = """
 SELECT letter.number, letter.reader, subscriber.address, subscriber.name, subscriber.lang, letter.variant,
   letter.attempts, letter.doubts, letter.state,
   subscription.subscriber_id IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM suppression WHERE suppression.address_key = subscriber.address_key) AS reads
+    SELECT 1 FROM suppression WHERE suppression.address_key = subscriber.address_key
+      AND suppression.newsletter IN ('', :newsletter)) AS reads
 FROM letter
 LEFT JOIN subscriber ON subscriber.id = letter.reader
 LEFT JOIN subscription

@@ -115,7 +115,10 @@ class Recorder:
     def _subscribers(self, number: int, newsletter: str, variants: Mapping[str, int]) -> int:
         reader, letters = schema.subscriber.c, schema.letter
         of = schema.subscription.c.subscriber_id
-        suppressed = exists().where(schema.suppression.c.address_key == reader.address_key)
+        suppressed = exists().where(
+            schema.suppression.c.address_key == reader.address_key,
+            schema.suppression.c.newsletter.in_(("", newsletter)),
+        )
         words = case(variants, value=reader.lang, else_=0) if variants else literal(0)
         place = func.row_number().over(order_by=of)
         query = (

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0001"  # the newest revision in migrations/versions
+HEAD = "0002"  # the newest revision in migrations/versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -279,13 +279,121 @@ subscription = Table(
     sqlite_with_rowid=False,  # the key is nearly the whole row
 )
 
+preference = Table(  # how somebody wants a newsletter, where that is not the ordinary way
+    "preference",
+    metadata,
+    _text("newsletter"),
+    Column("subscriber_id", Text, ForeignKey("subscriber.id", ondelete="CASCADE"), nullable=False),
+    _text("form"),  # "" | "plain": the text part alone | "headlines"
+    _moment("paused_until", nullable=True),
+    PrimaryKeyConstraint("newsletter", "subscriber_id"),
+    sqlite_with_rowid=False,
+)
+
 suppression = Table(
     "suppression",
     metadata,
-    _text("address_key"),
+    _text("address_key"),  # of an erased person only a keyed hash: "erased:" and 64 hex digits
+    _text("newsletter"),  # "": every newsletter
     _text("reason"),
     _moment("since"),
+    PrimaryKeyConstraint("address_key", "newsletter"),
+)
+
+
+# --------------------------------------------------------------------------- how readers come and go
+
+signup = Table(  # somebody asked; nothing else is known or done until they confirm
+    "signup",
+    metadata,
+    _text("id"),  # 32 hex digits, what the link in the confirmation mail is signed for
+    _text("address"),
+    _text("address_key"),
+    _text("newsletters"),  # separated by blanks
+    _text("lang"),
+    _text("form_url"),
+    Column("wording", Text, ForeignKey("wording.digest"), nullable=False),
+    _text("ip"),  # truncated
+    _moment("asked_at"),
+    PrimaryKeyConstraint("id"),
+    Index(None, "address_key"),
+    Index(None, "asked_at"),
+)
+
+wording = Table(  # what people agreed to, word for word, once however many did
+    "wording",
+    metadata,
+    _text("digest"),
+    _text("version"),
+    _text("lang"),
+    _text("body"),
+    PrimaryKeyConstraint("digest"),
+)
+
+# Append-only: triggers refuse every change, and a deletion unless the person is being erased.
+consent = Table(
+    "consent",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    _moment("at"),
+    _text("address"),
+    _text("address_key"),
+    _text("newsletter"),  # "": all
+    _text("event"),  # "asked" | "confirmed" | "imported" | "added" | "left" | "suppressed"
+    _text("means"),  # "form", "confirmation page", "one click", "page", "command line", "file ...", "bounce"
+    Column("wording", Text, ForeignKey("wording.digest")),
+    _text("form_url"),
+    _text("ip"),  # truncated
+    Index(None, "address_key"),
+)
+
+erasing = Table(  # whose records may be deleted just now; empty outside a transaction
+    "erasing",
+    metadata,
+    _text("address_key"),
     PrimaryKeyConstraint("address_key"),
+)
+
+knock = Table(  # how often a form was sent, for the limits; holds hashes, never an address
+    "knock",
+    metadata,
+    _text("scope"),  # "ip:...", "address:...", "all"
+    _count("period"),  # number of the hour or day since 1970
+    _count("count"),
+    PrimaryKeyConstraint("scope", "period"),
+)
+
+bounce = Table(
+    "bounce",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    _text("digest"),  # of the mail, or the name of the letter: the same one counts once
+    _moment("at"),
+    _text("subscriber_id"),
+    _text("kind"),  # "dead" | "full" | "complaint" | "sender"
+    _text("source"),  # "smtp" | "dsn" | "arf" | "text"
+    _text("code"),
+    _text("said"),  # without addresses
+    UniqueConstraint("digest"),
+    Index(None, "subscriber_id", "at"),
+)
+
+
+# --------------------------------------------------------------------------- what other programs are told
+
+hook_call = Table(
+    "hook_call",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    _text("hook"),
+    _text("event"),
+    _text("body"),
+    _moment("at"),
+    _moment("due", nullable=True),  # NULL: nothing is left to do
+    _count("attempts"),
+    _text("state"),  # "planned" | "sent" | "failed"
+    _text("said"),
+    Index(None, "due"),
 )
 
 

@@ -1,0 +1,135 @@
+"""bot.toml + ``.env`` + ``BOT_*`` environment -> Settings. Read once, here, and nowhere else.
+
+Precedence: environment, then ``.env``, then ``bot.toml``. ``BOT_CHANNELS__MAIL__PASSWORD`` is the key
+``channels.mail.password``. What a channel's own type understands is checked by that channel's ``Options``;
+here it stays unread and is never printed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsError,
+)
+
+from bot.config.explaining import FILE, did_you_mean, dotenv_names, explained
+from bot.config.settings import Settings
+from bot.errors import ConfigError
+
+
+def load_settings(workspace: Path) -> Settings:
+    """The settings of a workspace. Raises ConfigError with file, key, problem and advice."""
+    file = workspace / FILE
+    if not file.is_file():
+        raise ConfigError(
+            file, "", "not found", "make a workspace with 'bot init DIR', or name one with --workspace"
+        )
+    written = _read_toml(file)
+    _check_names(file, written)
+    try:
+        settings = _settings_of(written, file.with_name(".env"))()
+    except ValidationError as error:
+        raise explained(error, workspace) from error
+    except SettingsError as error:
+        advice = 'lists are written as JSON: ["one", "two"]'
+        raise ConfigError(file.with_name(".env"), "", f"cannot be read: {error}", advice) from error
+    _check_together(settings, file)
+    return settings
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, "", f"is not UTF-8 at byte {error.start}", "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        advice = "text stands in quotes, tables in [brackets]"
+        raise ConfigError(file, "", f"is not valid TOML: {error}", advice) from error
+
+
+def _settings_of(written: dict[str, Any], dotenv: Path) -> type[Settings]:
+    class Here(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                env_settings,
+                DotEnvSettingsSource(settings_cls, env_file=dotenv, env_file_encoding="utf-8-sig"),
+                InitSettingsSource(settings_cls, init_kwargs=written),
+            )
+
+    Here.__name__ = Here.__qualname__ = "Settings"
+    return Here
+
+
+def _check_names(file: Path, written: Mapping[str, Any]) -> None:
+    """Names at the top that nothing reads: a misspelt key would otherwise be silently without effect."""
+    dotenv = file.with_name(".env")
+    names = [(file, key, key) for key in written]
+    names += [(dotenv, name, name[4:].split("__")[0].lower()) for name in dotenv_names(dotenv)]
+    for place, name, key in names:
+        if key not in Settings.model_fields:
+            raise ConfigError(place, name, "is not a setting", did_you_mean(key, Settings.model_fields))
+
+
+def _check_together(settings: Settings, file: Path) -> None:
+    """What no single key can tell."""
+    if both := set(settings.channels) & set(settings.newsletters):
+        raise ConfigError(
+            file, f"newsletters.{min(both)}", "a channel has the same name", "rename one of them"
+        )
+    for name, table in settings.newsletters.items():
+        channel = settings.channels.get(table.channel)
+        if channel is None:
+            known = ", ".join(sorted(settings.channels)) or "none"
+            raise ConfigError(
+                file,
+                f"newsletters.{name}.channel",
+                f"there is no [channels.{table.channel}]",
+                f"channels here: {known}",
+            )
+        if table.min_items > table.max_items:
+            raise ConfigError(file, f"newsletters.{name}.min_items", "is greater than max_items", "lower it")
+    if settings.mode == "live":
+        _check_live(settings, file)
+
+
+def _check_live(settings: Settings, file: Path) -> None:
+    if len(settings.secret_key.get_secret_value()) < 32:
+        raise ConfigError(
+            ".env",
+            "BOT_SECRET_KEY",
+            "is missing or shorter than 32 characters",
+            "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    if settings.newsletters and not settings.publication.postal_address.strip():
+        raise ConfigError(
+            file, "publication.postal_address", "is empty", "every newsletter must say where its sender lives"
+        )
+    host = urlsplit(settings.publication.site_url).hostname or ""
+    if settings.newsletters and not settings.publication.site_url.startswith("https://"):
+        raise ConfigError(file, "publication.site_url", "is not https", "one-click unsubscribing needs https")
+    if settings.newsletters and re.search(r"(^|\.)(example(\.(org|com|net))?|invalid|test|localhost)$", host):
+        raise ConfigError(
+            file,
+            "publication.site_url",
+            f"{host} is a name for examples",
+            "name the site that readers can open",
+        )
