@@ -257,6 +257,14 @@ class Media:
     cid: str = ""  # its Content-ID within an email, without angle brackets
 
 
+class Form(StrEnum):
+    """How a reader wants an issue."""
+
+    FULL = ""
+    PLAIN = "plain"  # the text part alone
+    HEADLINES = "headlines"  # headline, source and link of each item
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListFields:
     """The mailing-list side of an email (RFC 2369, 2919, 5064, 8058)."""

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.errors import QueueError, TemplateError, UserError
-from bot.model import Credit, Issue, Item, Message, Newsletter, Publication, Reading, placeholder
+from bot.model import Credit, Form, Issue, Item, Message, Newsletter, Publication, Reading, placeholder
 from bot.rendering.issue import HTML_BYTES, render_issue
 from bot.rendering.personal import personalised
 from bot.rendering.templates import Templates
@@ -348,5 +348,48 @@ def test_a_story_cannot_contain_a_placeholder(tmp_path: Path) -> None:
         an_item(tmp_path, title=f"T{trick}", body=f"B{trick}", summary=trick, source=trick + "S")
     )
 
-    assert message.html.count(trick) == 1
-    assert message.text.count(trick) == 1
+    assert message.html.count(trick) == 2  # ours: to leave, and to change what one gets
+    assert message.text.count(trick) == 2
+
+
+# --------------------------------------------------------------------------- as readers want it
+
+
+def test_headlines_only_leaves_title_source_link_and_content_note(tmp_path: Path) -> None:
+    book = Reading(title="Rule of law", author="A. Author")
+    item = an_item(
+        tmp_path,
+        title="Ports",
+        url="https://example.org/p",
+        content_warning="Mentions violence",
+        summary="What it says.",
+        further_reading=(book,),
+    )
+    issue = an_issue(item)
+
+    message = render_issue(issue, NEWSLETTER, PUBLICATION, TEMPLATES, form=Form.HEADLINES)
+
+    for words in (message.html, message.text):
+        assert item.title in words
+        assert item.url in words
+        assert "Mentions violence" in words
+        assert item.summary not in words
+        assert book.title not in words
+    assert message.subject == render_issue(issue, NEWSLETTER, PUBLICATION, TEMPLATES).subject
+
+
+def test_plain_text_only_is_the_text_part_of_the_whole_issue(tmp_path: Path) -> None:
+    issue = an_issue(an_item(tmp_path))
+    whole = render_issue(issue, NEWSLETTER, PUBLICATION, TEMPLATES)
+
+    plain = render_issue(issue, NEWSLETTER, PUBLICATION, TEMPLATES, form=Form.PLAIN)
+
+    assert plain == replace(whole, html="", media=())
+
+
+def test_both_parts_lead_to_the_preferences(tmp_path: Path) -> None:
+    message = render_issue(an_issue(an_item(tmp_path)), NEWSLETTER, PUBLICATION, TEMPLATES)
+    link = f"{PUBLICATION.site_url}/p/{NEWSLETTER.name}/{placeholder('unsubscribe_token')}"
+
+    assert link in message.html
+    assert link in message.text

@@ -15,7 +15,7 @@ from datetime import date
 from markupsafe import Markup
 
 from bot.errors import TemplateError, UserError
-from bot.model import Issue, Item, ListFields, Media, Message, Newsletter, Publication, placeholder
+from bot.model import Form, Issue, Item, ListFields, Media, Message, Newsletter, Publication, placeholder
 from bot.rendering.languages import Direction, counted, direction, fill, long_date
 from bot.rendering.markdown import clean, is_safe, text_direction, to_html
 from bot.rendering.mjml import compile_mjml, lint, without_jinja
@@ -71,23 +71,34 @@ class _Story:
 
 
 def render_issue(
-    issue: Issue, newsletter: Newsletter, publication: Publication, templates: Templates
+    issue: Issue,
+    newsletter: Newsletter,
+    publication: Publication,
+    templates: Templates,
+    *,
+    form: Form = Form.FULL,
 ) -> Message:
-    """The issue as a mail for everyone; ``personalised`` then fills in the unsubscribe address.
+    """The issue as a mail for everyone; ``personalised`` then fills in the addresses with the reader's token.
 
+    The newsletter's language is the language of everything around the stories.
     Raises TemplateError, QueueError for a picture that cannot be used, and UserError when even the shortest
     form is too large.
     """
     words = templates.strings(newsletter.lang)
+    shows_pictures = form is Form.FULL
     pictures = {
-        item.id: read_picture(path, item=item.path) for item in issue.items if (path := item.image_path)
+        item.id: read_picture(path, item=item.path)
+        for item in issue.items
+        if shows_pictures and (path := item.image_path)
     }
     stories = tuple(
         _story(number, item, pictures.get(item.id), newsletter, templates)
         for number, item in enumerate(issue.items, 1)
     )
+    if form is Form.HEADLINES:
+        stories = tuple(map(_headline, stories))
     page = _page(issue, newsletter, publication, words)
-    html, stories, shortened = _fitting(page, stories, templates)
+    html, stories, shortened = ("", stories, ()) if form is Form.PLAIN else _fitting(page, stories, templates)
     return Message(
         kind="issue",
         lang=newsletter.lang,
@@ -134,6 +145,7 @@ def _page(
         ),
         "archive_url": f"{publication.site_url}/issues/{newsletter.name}/{issue.number}",
         "unsubscribe_url": f"{publication.site_url}/u/{newsletter.name}/{placeholder('unsubscribe_token')}",
+        "preferences_url": f"{publication.site_url}/p/{newsletter.name}/{placeholder('unsubscribe_token')}",
     }
 
 
@@ -237,6 +249,11 @@ def _to_be_bared(stories: tuple[_Story, ...], excess: int) -> list[_Story]:
             break
         chosen.append(story)
     return chosen
+
+
+def _headline(story: _Story) -> _Story:
+    """What is left for readers who want headlines only; the content note stays."""
+    return replace(story, summary="", body=Markup(""), text="", image=None, also=(), books=())
 
 
 def _bared(story: _Story) -> _Story:
