@@ -81,5 +81,20 @@ def cancel_command(workspace: Path, issue: str, because: str, by: str, dry_run: 
     click.echo(f"{done} {mailing.subject}: {plural(left, 'letter')} not sent.")
 
 
+@click.command("forget-rehearsal")
+@dry_run_option
+@click.pass_obj
+def forget_rehearsal_command(workspace: Path, dry_run: bool) -> None:
+    """Take back what was rehearsed: its slots are free again, and outbox/ is empty.
+
+    Readers, holds and everything that was sent for real stay as they are.
+    """
+    from bot.app.rehearsing import forget
+
+    slots = forget(opened(workspace, readonly=dry_run), dry_run=dry_run)
+    verb = "Would forget" if dry_run else "Forgot"
+    click.echo(f"{verb} the rehearsal: {plural(slots, 'slot')} free again, outbox/ is emptied.")
+
+
 def _spoken(scope: str) -> str:
     return "everything" if scope == "*" else scope

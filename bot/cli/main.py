@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": ("publishing", "What goes out when in the next days, and why an item waits."),
     "preview": ("publishing", "Write the newsletter and the posts as pages to look at."),
     "run": ("publishing", "Send what is due, again and again; --once for cron."),
+    "forget-rehearsal": ("control", "Take back what was rehearsed, and empty outbox/."),
     "worker": ("worker", "Help 'bot run' send, on one of many machines (PostgreSQL)."),
     "status": ("ledger", "What was sent, is due, failed, or is unknown."),
     "retry": ("ledger", "Put failed deliveries back in line."),
