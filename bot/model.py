@@ -265,6 +265,11 @@ class Form(StrEnum):
     HEADLINES = "headlines"  # headline, source and link of each item
 
 
+def variant_name(lang: str = "", form: Form = Form.FULL) -> str:
+    """An issue's words for readers of a language and form: "th", "th/plain"; "" is for everybody else."""
+    return f"{lang}/{form.value}" if form else lang
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListFields:
     """The mailing-list side of an email (RFC 2369, 2919, 5064, 8058)."""

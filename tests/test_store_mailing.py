@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, event, func, insert, select, text, update
@@ -156,6 +156,41 @@ def test_each_letter_keeps_the_words_of_its_language(mailings: Mailings, ledger:
     chunk = lease(mailings)
     digests = [chunk.mailing.words[claimed.variant] for claimed in take(mailings, chunk)]
     assert [ledger.message(digest).text for digest in digests] == ["สวัสดี", "สวัสดี", "Hello", "Hello"]
+
+
+def wish(engine: Engine, reader: int, *, form: str = "", paused_until: datetime | None = None) -> None:
+    row = {"newsletter": "weekly", "subscriber_id": f"{reader:032x}", "form": form}
+    with writing(engine) as connection:
+        connection.execute(insert(schema.preference), {**row, "paused_until": paused_until})
+
+
+def test_each_letter_has_the_form_that_its_reader_wants(mailings: Mailings, ledger: Ledger) -> None:
+    """Language and form together where there are words for both; else the form goes before the language."""
+    sign_up(mailings.engine, 3)
+    sign_up(mailings.engine, 2, start=3, lang="th")
+    wish(mailings.engine, 1, form="plain")
+    wish(mailings.engine, 2, form="headlines")
+    wish(mailings.engine, 3, form="plain")
+    wish(mailings.engine, 4, form="headlines")
+    names = ("", "/plain", "/headlines", "th", "th/plain")
+    words = {name: replace(WORDS, text=f"words {name}") for name in names}
+
+    mailings.record_issue(issue(), words, "mail", NOW)
+
+    chunk = lease(mailings)
+    digests = [chunk.mailing.words[claimed.variant] for claimed in take(mailings, chunk)]
+    got = [ledger.message(digest).text.removeprefix("words ") for digest in digests]
+    assert got == ["", "/plain", "/headlines", "th/plain", "/headlines"]
+
+
+def test_who_pauses_is_not_planned_until_then(mailings: Mailings) -> None:
+    """Up to the moment they named; the issue of that moment comes again."""
+    slot = issue().slot
+    sign_up(mailings.engine, 3)
+    wish(mailings.engine, 0, paused_until=slot + timedelta(seconds=1))
+    wish(mailings.engine, 1, paused_until=slot)
+
+    assert mailings.record_issue(issue(), {"": WORDS}, "mail", NOW) == 2
 
 
 def test_given_readers_get_it_and_nobody_else(any_store: Engine) -> None:

@@ -160,14 +160,20 @@ def _by_issue(sent: Iterable[Delivery]) -> list[list[Delivery]]:
 
 
 def _edition(workspace: Workspace, deliveries: Sequence[Delivery]) -> Edition:
-    first = deliveries[0]
-    message = workspace.ledger.message(first.message)
+    first, message = deliveries[0], _ordinary(workspace, deliveries)
     name = first.subject.replace("@", "-").replace(":", "")
     edition = write_edition(
         workspace.outbox_folder, message, name=name, newsletter=first.subject.split("@")[0], limit=HTML_BYTES
     )
     mails = sorted(d.receipt.remote_id for d in deliveries if d.receipt)
     return replace(edition, mails=tuple(mails[:LISTED]), more_mails=len(mails[LISTED:]))
+
+
+def _ordinary(workspace: Workspace, deliveries: Sequence[Delivery]) -> Message:
+    """The issue's words as most get them, where not all get the same."""
+    newsletter = workspace.newsletter(deliveries[0].subject.split("@")[0])
+    words = [workspace.ledger.message(digest) for digest in dict.fromkeys(d.message for d in deliveries)]
+    return next((message for message in words if message.lang == newsletter.lang), words[0])
 
 
 def _card_of(workspace: Workspace, delivery: Delivery) -> Card:

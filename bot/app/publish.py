@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
 from operator import add
@@ -19,6 +19,7 @@ from bot.channels.base import MassChannel
 from bot.checks import check_item
 from bot.errors import DeliveryError, UserError
 from bot.model import (
+    Form,
     History,
     Issue,
     Item,
@@ -30,6 +31,7 @@ from bot.model import (
     Recipient,
     State,
     Status,
+    variant_name,
 )
 from bot.planner import plan as make_plan
 from bot.reader import Queue
@@ -51,6 +53,7 @@ class Outgoing:
     what: Issue | Post
     channel: str
     message: Message
+    variants: Mapping[str, Message] = field(default_factory=dict)  # other words for some readers, by name
     recipients: int
     length: int
     limit: int
@@ -185,15 +188,42 @@ async def _words(workspace: Workspace, what: Issue | Post, *, refresh: bool) -> 
 def issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
     """The final words of an issue and how many readers it has."""
     newsletter = workspace.newsletter(issue.newsletter)
-    message = render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
+    publication, templates = workspace.settings.publication.value, workspace.templates
+    message = render_issue(issue, newsletter, publication, templates)
     return Outgoing(
         what=issue,
         channel=newsletter.channel,
         message=message,
+        variants={
+            variant_name(of, form): render_issue(
+                issue, replace(newsletter, lang=lang), publication, templates, form=form
+            )
+            for of, lang, form in _wishes(workspace, newsletter)
+        },
         recipients=count_readers(workspace, newsletter),
         length=len(message.html.encode()),
         limit=HTML_BYTES,
     )
+
+
+def _wishes(workspace: Workspace, newsletter: Newsletter) -> Iterator[tuple[str, str, Form]]:
+    """The languages and forms that its readers want beside the ordinary one.
+
+    First as their readers wrote it, then as we know it: for a language that the house has no words in, it
+    is the newsletter's own.
+    """
+    if workspace.mode == "rehearsal":
+        wished = {(reader.lang, "") for reader in workspace.settings.rehearsal_readers}
+    else:
+        wished = set(workspace.audience.wishes(newsletter.name))
+    wished |= {("", form) for _, form in wished}
+    for of, form in sorted(wished):
+        lang = workspace.templates.strings(of)["lang"] if of else newsletter.lang
+        speaks_it = of.casefold().startswith(lang.casefold())
+        if of and (not speaks_it or lang == newsletter.lang):
+            continue
+        if of or form:
+            yield of, lang, Form(form)
 
 
 def post_words(workspace: Workspace, post: Post) -> Outgoing:
@@ -230,7 +260,9 @@ def _record(workspace: Workspace, plan: Plan, outgoing: Iterable[Outgoing], now:
     for out in outgoing:
         if isinstance(out.what, Issue):
             samples = workspace.settings.rehearsal_readers if workspace.mode == "rehearsal" else None
-            workspace.mailings.record_issue(out.what, {"": out.message}, out.channel, now, samples)
+            workspace.mailings.record_issue(
+                out.what, {"": out.message, **out.variants}, out.channel, now, samples
+            )
         else:
             workspace.ledger.record_post(out.what, out.message, out.channel, now)
 

@@ -154,7 +154,7 @@ class ReaderTable(Table):
 
     address: Mailbox
     name: str = ""
-    language: Language = "en"
+    language: Language | Literal[""] = ""
 
 
 class RehearsalTable(Table):

@@ -21,7 +21,7 @@ from bot.store.engine import reading, writing
 from bot.store.firstload import FirstLoad, nobody_yet
 from bot.store.importing import ROWS, Import, ImportReport, Scratch, Signup, Writer, address_key
 from bot.store.rows import BATCH, add_missing, batches
-from bot.store.schema import subscriber, subscription, suppression
+from bot.store.schema import preference, subscriber, subscription, suppression
 
 T = TypeVar("T")
 
@@ -147,6 +147,15 @@ class AudienceStore:
         """How many would get the newsletter now."""
         with reading(self.engine) as connection:
             return connection.scalar(select(func.count()).select_from(_readers(newsletter).subquery())) or 0
+
+    def wishes(self, newsletter: str) -> frozenset[tuple[str, str]]:
+        """In which languages and forms its readers want the newsletter; "" where they said nothing."""
+        wanted = preference.c.form
+        mine = (preference.c.newsletter == newsletter) & (preference.c.subscriber_id == subscriber.c.id)
+        readers = _readers(newsletter).outerjoin(preference, mine)
+        query = readers.with_only_columns(subscriber.c.lang, func.coalesce(wanted, "")).distinct()
+        with reading(self.engine) as connection:
+            return frozenset((lang, form) for lang, form in connection.execute(query))
 
     def _page(self, newsletter: str, last: str, size: int) -> Sequence[tuple[str, str, str, str]]:
         query = _readers(newsletter).where(subscription.c.subscriber_id > last)

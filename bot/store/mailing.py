@@ -67,7 +67,7 @@ class Mailings:
     ) -> int:
         """Plan the issue for its subscribers of this moment, all or nothing; how many letters it has.
 
-        ``messages`` maps a language to its words, "" to those of everybody else. With ``recipients`` it
+        ``messages`` maps a variant's name to its words, "" to those of everybody else. With ``recipients`` it
         goes to those, and to nobody else. Recording a slot a second time changes nothing and gives 0.
         """
         with writing(self.engine) as connection:

@@ -6,7 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, exists, func, insert, literal, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from bot.model import Delivery, Firing, Issue, Message, Post, Recipient, State, delivery_key
 from bot.store import schema, words
@@ -74,7 +86,7 @@ class Recorder:
         number = self._print(issue, channel, now, audience=audience, state="open")
         variants = self._variants(number, messages)
         if recipients is None:
-            total = self._subscribers(number, issue.newsletter, variants)
+            total = self._subscribers(number, issue.newsletter, variants, issue.slot)
         else:
             total = self._given(number, recipients, variants)
         self._chunks(number, total, issue.slot)
@@ -102,7 +114,7 @@ class Recorder:
         return int(added.scalar_one())
 
     def _variants(self, number: int, messages: Mapping[str, Message]) -> dict[str, int]:
-        """The place of each language's words; those for everybody else come first, under ""."""
+        """The place of each variant's words, by its name; those for everybody else come first."""
         fallback = "" if "" in messages else next(iter(messages))
         langs = [fallback, *(lang for lang in messages if lang != fallback)]
         rows = [
@@ -112,14 +124,15 @@ class Recorder:
         self.connection.execute(insert(schema.variant), rows)
         return {lang: place for place, lang in enumerate(langs) if lang}
 
-    def _subscribers(self, number: int, newsletter: str, variants: Mapping[str, int]) -> int:
-        reader, letters = schema.subscriber.c, schema.letter
+    def _subscribers(self, number: int, newsletter: str, variants: Mapping[str, int], slot: datetime) -> int:
+        reader, letters, wish = schema.subscriber.c, schema.letter, schema.preference.c
         of = schema.subscription.c.subscriber_id
+        wishes = self._have_wishes(newsletter)
         suppressed = exists().where(
             schema.suppression.c.address_key == reader.address_key,
             schema.suppression.c.newsletter.in_(("", newsletter)),
         )
-        words = case(variants, value=reader.lang, else_=0) if variants else literal(0)
+        words = _which(variants, reader.lang, func.coalesce(wish.form, "") if wishes else literal(""))
         place = func.row_number().over(order_by=of)
         query = (
             select(
@@ -135,12 +148,21 @@ class Recorder:
             .join(schema.subscriber, reader.id == of)
             .where(schema.subscription.c.newsletter == newsletter, ~suppressed)
         )
+        if wishes:
+            mine = (wish.newsletter == newsletter) & (wish.subscriber_id == of)
+            awake = or_(wish.paused_until.is_(None), wish.paused_until <= slot)
+            query = query.outerjoin(schema.preference, mine).where(awake)
         columns = ("issue", "number", "reader", "variant", "state", "attempts", "doubts", "fence")
         add = insert(letters).from_select(columns, query).execution_options(preserve_rowcount=True)
         total: int = self.connection.execute(add).rowcount
         if total >= MANY and self.connection.dialect.name == "postgresql":
             self.connection.execute(text("ANALYZE letter"))  # else its first plans take the table for empty
         return total
+
+    def _have_wishes(self, newsletter: str) -> bool:
+        """Whether anybody wants this newsletter otherwise; else a million readers need no look for it."""
+        query = select(schema.preference.c.form).where(schema.preference.c.newsletter == newsletter).limit(1)
+        return self.connection.execute(query).first() is not None
 
     def _given(self, number: int, recipients: Iterable[Recipient], variants: Mapping[str, int]) -> int:
         rows = (
@@ -206,3 +228,13 @@ class Recorder:
     def _add(self, deliveries: Iterable[Delivery]) -> int:
         rows: Iterator[dict[str, object]] = (planned_values(each, self.mode) for each in deliveries)
         return sum(add_missing(self.connection, schema.delivery, batch) for batch in batches(rows))
+
+
+def _which(
+    variants: Mapping[str, int], lang: ColumnElement[str], form: ColumnElement[str]
+) -> ColumnElement[int]:
+    """The place of a reader's words: of their language and form, else of their form, else everybody's."""
+    named = [(*name.partition("/")[::2], place) for name, place in variants.items()]
+    exact = [((lang == of) & (form == how), place) for of, how, place in named if of]
+    by_form = [(form == how, place) for of, how, place in named if not of]
+    return case(*exact, *by_form, else_=0) if named else literal(0)

@@ -202,12 +202,12 @@ delivery = Table(
 # time; its fence tells the latest owner from those before. Letters have no second index: they are found by
 # range, and the counters of the chunks say where to look. So a change of state stays within its page.
 
-variant = Table(  # the words of an issue for one language
+variant = Table(  # the words of an issue for one language and form
     "variant",
     metadata,
     Column("issue", _Number, ForeignKey("issue.id"), nullable=False),
     _count("number"),
-    _text("lang"),  # "" for everybody else
+    _text("lang"),  # model.variant_name; "" for everybody else
     Column("message", Text, ForeignKey("words.digest"), nullable=False),
     PrimaryKeyConstraint("issue", "number"),
 )
