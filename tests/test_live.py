@@ -12,12 +12,16 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from bot.app.loop import LONGEST_NAP, nap
 from bot.app.preview import draft
 from bot.app.publish import Outgoing
+from bot.app.readers import add_reader
 from bot.app.workspace import Workspace
 from bot.model import Issue, State
+from bot.store.engine import writing
+from bot.store.schema import preference
 from tests.support import mastodon_server, telegram_server
 from tests.support.live_workspace import (
     NOW,
@@ -95,6 +99,32 @@ async def test_the_words_that_arrive_are_the_words_of_the_preview(live: Live) ->
     assert [status.text for status in live.mastodon.statuses] == [shown["mastodon"].message.text]
     (message,) = live.telegram.messages
     assert message.parameters["caption"] == shown["telegram"].message.text
+
+
+async def test_each_reader_gets_the_issue_as_they_want_it(live: Live) -> None:
+    """One in Arabic around the stories, one as plain text, one as headlines; the rest as ever."""
+    workspace = Workspace(live.here)
+    arabic, plain, headlines = addresses(3)
+    add_reader(workspace, arabic, lang="ar")
+    with writing(workspace.engine) as connection:
+        for address, form in ((plain, "plain"), (headlines, "headlines")):
+            reader = workspace.audience.find(address)
+            assert reader is not None
+            row = {"newsletter": "weekly", "subscriber_id": reader.id, "form": form}
+            connection.execute(insert(preference), row)
+    workspace.release()
+
+    await live.tick()
+
+    mails = {taken.recipients[0]: mail_of(taken) for taken in live.mail.taken}
+    assert "إلغاء الاشتراك" in part(mails[arabic], "html")
+    assert mails[plain].get_content_type() == "text/plain"
+    assert "Unsubscribe" in part(mails[plain], "plain")
+    assert len(part(mails[headlines], "html")) < len(part(mails[arabic], "html"))
+    summary = Workspace(live.here, readonly=True).item("window").summary
+    assert summary in part(mails[plain], "plain").replace("\n", " ")
+    assert summary not in part(mails[headlines], "plain").replace("\n", " ")
+    assert all(mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click" for mail in mails.values())
 
 
 async def test_one_tick_sends_each_thing_once_and_a_second_one_nothing(live: Live) -> None:
