@@ -62,6 +62,13 @@ def long_date(day: date, lang: str) -> str:
     return format_date(day, format="long", locale=locale) if locale else day.isoformat()
 
 
+def native_name(lang: str) -> str:
+    """What its speakers call the language: "español"; the tag itself where CLDR does not know it."""
+    locale = _locale(lang)
+    name = locale.get_display_name(locale) if locale else None
+    return name[:1].upper() + name[1:] if name else lang
+
+
 def strings(lang: str, folders: Sequence[Path]) -> Mapping[str, str]:
     """The house's own words: English, overlaid by the language, then by its regional form.
 
