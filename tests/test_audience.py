@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 
 from bot.audience import addresses
 from bot.audience.addresses import plain_address, valid_address
+from bot.audience.cells import address_of, guarded, language_of, unguarded
 from bot.audience.exporting import to_csv, to_json
-from bot.audience.spreadsheet import Place, Refused, guarded, read_rows, unguarded
+from bot.audience.lists import ReaderList
+from bot.audience.spreadsheet import Place, Refused, read_rows
 from bot.audience.tokens import read_unsubscribe_token, unsubscribe_token
 from bot.errors import AudienceError
 from bot.store.audience import Signup
+from bot.store.listing import Listed
 
 READER = "00112233445566778899aabbccddeeff"
 NEW, OLD = b"new-key", b"old-key"
@@ -237,9 +241,124 @@ def test_a_bad_row_is_told_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 def test_a_spreadsheet_without_addresses_is_refused(tmp_path: Path) -> None:
-    """The first line has to name the columns."""
+    """Somewhere there has to be one."""
     with pytest.raises(AudienceError, match=r"list.csv:1: no column is called 'email'"):
-        rows_of(tmp_path / "list.csv", b"ana@example.org\n")
+        rows_of(tmp_path / "list.csv", b"name,town\nAna,Porto\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ("ana@example.org\nli@example.org\n", [("ana@example.org", "", ""), ("li@example.org", "", "")]),
+        ("Ana,ana@example.org,pt-BR\n", [("ana@example.org", "Ana", "pt-BR")]),
+        ("li@example.org,Li\n", [("li@example.org", "Li", "")]),
+        ("Imeli,Jina\nana@example.org,Ana\n", [("ana@example.org", "", "")]),
+        (
+            "sep=;\r\nName;E-Mail\r\nAna, the first;ana@example.org\r\n",
+            [("ana@example.org", "Ana, the first", "")],
+        ),
+        ("\n||\nชื่อ|อีเมล|ภาษา\nสมชาย|somchai@example.org|ไทย\n", [("somchai@example.org", "สมชาย", "th")]),
+        ("البريد الإلكتروني;الاسم\nlayla@example.org;ليلى\n", [("layla@example.org", "ليلى", "")]),
+        (
+            "Address,E-Mail,Vorname,Nachname\nRua 1,ana@example.org,Ana,Lima\n",
+            [("ana@example.org", "Ana", "")],
+        ),
+        ('email,name\nana@example.org,"Ana\n"\n', [("ana@example.org", "Ana", "")]),
+    ],
+    ids=[
+        "addresses alone",
+        "no titles",
+        "a name like a language",
+        "titles nobody knows",
+        "Excel says its separator",
+        "Thai with bars below blank lines",
+        "Arabic",
+        "a postal address too",
+        "a line break at the end of a cell",
+    ],
+)
+def test_a_table_as_people_have_it(tmp_path: Path, data: str, found: list[tuple[str, str, str]]) -> None:
+    """With or without titles, in many languages, with whatever stands between the cells."""
+    rows = rows_of(tmp_path / "list.csv", data.encode())
+
+    assert [(row.address, row.name, row.lang) for row in rows if isinstance(row, Signup)] == found
+    assert len(rows) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("cell", "address", "name"),
+    [
+        ("mailto:ana@example.org?subject=Hello", "ana@example.org", ""),
+        ("Ana Lima <ana@example.org>", "ana@example.org", "Ana Lima"),
+        ('"Lima, Ana" <ana@Example.org>', "ana@example.org", "Lima, Ana"),
+        ("<ana@example.org>", "ana@example.org", ""),
+        ("\u200bana@\u200dexample.org\ufeff", "ana@example.org", ""),
+        ("\u00a0ana@example.org\u3000", "ana@example.org", ""),
+        ("ana@example.org;", "ana@example.org", ""),
+        ("ana@example.org,", "ana@example.org", ""),
+    ],
+)
+def test_an_address_is_found_in_what_people_paste(cell: str, address: str, name: str) -> None:
+    """Links, names beside it, and what nobody can see."""
+    assert address_of(cell) == (address, name)
+
+
+@pytest.mark.parametrize(
+    "cell", ["", " \u200b", "ana", "ana@example.org li@example.org", "ana@example.org/li@x.org"]
+)
+def test_what_holds_no_one_address_is_refused(cell: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(AudienceError):
+        address_of(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "tag"),
+    [
+        ("th", "th"),
+        ("pt_BR", "pt-BR"),
+        ("en_US.UTF-8", "en-US"),
+        ("Deutsch", "de"),
+        ("spanish", "es"),
+        ("", ""),
+    ],
+)
+def test_a_language_by_tag_or_by_name(cell: str, tag: str) -> None:
+    """As programs and people write it."""
+    assert language_of(cell) == tag
+
+
+def test_a_language_that_nobody_knows_is_none() -> None:
+    """It would keep its reader from every issue in their language."""
+    assert language_of("whatever") is None
+
+
+def test_a_table_in_an_encoding_that_cannot_be_told_is_asked_about(tmp_path: Path) -> None:
+    """Thai in an old encoding read as western would be nonsense for ever; with its name it is read."""
+    file = tmp_path / "list.csv"
+    file.write_bytes("email,name\nsomchai@example.org,สมชาย\n".encode("cp874"))
+
+    with pytest.raises(AudienceError, match=r"name it with --encoding: Thai 'cp874'"):
+        list(read_rows(file, refuse=pytest.fail))
+    (row,) = ReaderList(file, encoding="cp874").signups((), (), refuse=pytest.fail)
+
+    assert row.name == "สมชาย"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("utf-8", "UTF-8"), ("cp1252", "Windows-1252"), ("utf-16-le", "UTF-16-LE"), ("utf-16", "UTF-16")],
+)
+def test_which_encoding_was_taken_is_told(tmp_path: Path, encoding: str, told: str) -> None:
+    """In one line, with what separates the cells."""
+    file = tmp_path / "list.csv"
+    file.write_bytes("email;name\nana@example.org;Zoë\n".encode(encoding))
+
+    readers = ReaderList(file)
+
+    assert f"a table ({told}, semicolons)" in readers.told
+    (row,) = readers.signups((), (), refuse=pytest.fail)
+    assert row.name == "Zoë"
 
 
 def test_short_and_empty_rows_and_missing_columns(tmp_path: Path) -> None:
@@ -283,7 +402,10 @@ def test_a_reading_tells_how_far_it_is(tmp_path: Path) -> None:
 _CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=8).map(str.strip)
 
 
-@given(st.lists(st.tuples(st.integers(0, 999), _CELL, _CELL), max_size=8))
+_LANG = st.sampled_from(["", "en", "th", "pt-BR", "zh-Hant"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 999), _CELL, _LANG), max_size=8))
 def test_what_is_exported_can_be_read_again(people: list[tuple[int, str, str]]) -> None:
     """Names and languages come back as they were, in both forms, whatever is in them."""
     page = [(f"reader-{number}@example.org", name, lang) for number, name, lang in people]
@@ -295,3 +417,35 @@ def test_what_is_exported_can_be_read_again(people: list[tuple[int, str, str]]) 
 
     assert [(who.address, who.name, who.lang) for who in read] == page
     assert [tuple(person.values()) for person in json.loads("".join(to_json([page, []])))] == page
+
+
+_NEWSLETTERS = ("weekly", "monthly")
+_UNTIL = st.none() | st.datetimes(timezones=st.just(UTC))
+_CHOICE = st.tuples(st.sampled_from(["", "plain", "headlines"]), _UNTIL)
+_LISTED = st.dictionaries(st.sampled_from(_NEWSLETTERS), _CHOICE, min_size=1)
+
+
+@given(st.lists(st.tuples(_CELL, _LISTED), max_size=6))
+def test_a_full_export_can_be_read_again(
+    people: list[tuple[str, dict[str, tuple[str, datetime | None]]]],
+) -> None:
+    """Also which newsletters, in which form, and until when they pause."""
+    page = [(f"reader-{number}@example.org", name, "") for number, (name, _) in enumerate(people)]
+    chosen = {
+        address: Listed(tuple(wanted), tuple((letter, *choice) for letter, choice in wanted.items()))
+        for (address, _, _), (_, wanted) in zip(page, people, strict=True)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "list.csv")
+        file.write_text("".join(to_csv([page], lambda _: chosen)), encoding="utf-8", newline="")
+
+        readers = ReaderList(file)
+        read = list(readers.signups((), _NEWSLETTERS, refuse=pytest.fail))
+        wishes = list(readers.wishes(_NEWSLETTERS))
+
+    assert [(who.address, who.name, who.newsletters) for who in read] == [
+        (address, name, chosen[address].newsletters) for address, name, _ in page
+    ]
+    assert wishes == [
+        (address, *choice) for address, _, _ in page for choice in chosen[address].choices if any(choice[1:])
+    ]

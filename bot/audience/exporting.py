@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from json.encoder import encode_basestring as quoted
 
-from bot.audience.spreadsheet import guarded
+from bot.audience.cells import guarded
+from bot.audience.preferring import cell_of
+from bot.store.listing import Listed
 
 Person = tuple[str, str, str]  # address, name, language
+Chosen = Callable[[Sequence[str]], Mapping[str, Listed]]  # what these addresses get, and how
 
 _FIRST = "'=+-@\t\r"  # a cell that begins like this may have to be guarded
+_TITLES = "email,name,language"
 
 
-def to_csv(pages: Iterable[Sequence[Person]]) -> Iterator[str]:
-    """A table with titles; cells that a spreadsheet program would calculate are made harmless."""
-    yield "email,name,language\n"
+def to_csv(pages: Iterable[Sequence[Person]], chosen: Chosen | None = None) -> Iterator[str]:
+    """A table with titles; cells that a spreadsheet program would calculate are made harmless.
+
+    With ``chosen`` two more columns say what each reader gets, and how.
+    """
+    if chosen is None:
+        yield f"{_TITLES}\n"
+        for page in pages:
+            yield _plain_table(page) or _table(page)
+        return
+    yield f"{_TITLES},newsletters,preferences\n"
     for page in pages:
-        yield _plain_table(page) or _table(page)
+        yield _table([(*person, *_cells(listed)) for person, listed in _with(page, chosen)])
 
 
-def to_json(pages: Iterable[Sequence[Person]]) -> Iterator[str]:
+def to_json(pages: Iterable[Sequence[Person]], chosen: Chosen | None = None) -> Iterator[str]:
     """One array, an object in each line, every value exactly as it is stored."""
     yield "["
     before = "\n"
     for page in pages:
         if page:
-            yield before + ",\n".join(
-                [
-                    f'{{"email": {quoted(address)}, "name": {quoted(name)}, "language": {quoted(lang)}}}'
-                    for address, name, lang in page
-                ]
-            )
+            yield before + ",\n".join(_objects(page, chosen))
             before = ",\n"
     yield "\n]\n"
+
+
+def _objects(page: Sequence[Person], chosen: Chosen | None) -> list[str]:
+    if chosen is None:
+        return [
+            f'{{"email": {quoted(address)}, "name": {quoted(name)}, "language": {quoted(lang)}}}'
+            for address, name, lang in page
+        ]
+    return [
+        f'{{"email": {quoted(address)}, "name": {quoted(name)}, "language": {quoted(lang)}, '
+        f'"newsletters": [{", ".join(map(quoted, listed.newsletters))}], '
+        f'"preferences": {quoted(cell_of(listed.choices))}}}'
+        for (address, name, lang), listed in _with(page, chosen)
+    ]
+
+
+def _with(page: Sequence[Person], chosen: Chosen) -> Iterator[tuple[Person, Listed]]:
+    found = chosen([address for address, _, _ in page])
+    return ((person, found.get(person[0], Listed())) for person in page)
+
+
+def _cells(listed: Listed) -> tuple[str, str]:
+    return " ".join(listed.newsletters), cell_of(listed.choices)
 
 
 def _plain_table(page: Sequence[Person]) -> str | None:
@@ -47,8 +77,8 @@ def _plain_table(page: Sequence[Person]) -> str | None:
     return text if firsts.isdisjoint(_FIRST) else None
 
 
-def _table(page: Sequence[Person]) -> str:
+def _table(page: Sequence[Sequence[str]]) -> str:
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerows([(guarded(address), guarded(name), guarded(lang)) for address, name, lang in page])
+    table.writerows([[guarded(cell) for cell in row] for row in page])
     return text.getvalue()

@@ -47,25 +47,46 @@ def add(
 
 @subscribers_command.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--newsletter", "newsletters", multiple=True, help="Default: all newsletters.")
+@click.option("--newsletter", "newsletters", multiple=True, help="Default: those the list names, or all.")
+@click.option(
+    "--from",
+    "service",
+    type=click.Choice(["mailchimp", "listmonk", "substack", "ghost", "csv"]),
+    help="Who gave the list out; default: what it looks like.",
+)
+@click.option("--encoding", default="", help="Of a table that is neither UTF-8 nor from western Windows.")
 @dry_run_option
 @json_option
 @click.pass_context
 def import_(
-    ctx: click.Context, file: Path, newsletters: tuple[str, ...], dry_run: bool, as_json: bool
+    ctx: click.Context,
+    file: Path,
+    newsletters: tuple[str, ...],
+    service: str | None,
+    encoding: str,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Import readers from a CSV FILE.
+    """Import readers from FILE: a CSV table, or what Mailchimp, listmonk, Substack or Ghost gave out.
 
-    It needs a column 'email'; 'name' and 'language' are welcome. Whoever left stays away, whatever the
-    file says. All rows go in, or after a crash none. Rows that cannot be used are left out and shown, and
-    the exit code is 1.
+    A table needs a column of addresses; names and languages are welcome. Whoever left stays away, whatever
+    the file says, and whoever left elsewhere is left alone here. All rows go in, or after a crash none.
+    Rows that cannot be used are left out and shown, and the exit code is 1.
     """
     from bot.app.readers import import_readers
     from bot.cli.progress import reading_file
 
     here = opened(ctx.obj, readonly=dry_run)
     with reading_file(file) as tell:
-        result = import_readers(here, file, newsletters=newsletters, dry_run=dry_run, tell=tell)
+        result = import_readers(
+            here,
+            file,
+            newsletters=newsletters,
+            service=service or "",
+            encoding=encoding,
+            dry_run=dry_run,
+            tell=tell,
+        )
     if as_json:
         print_json(result)
     else:
@@ -74,26 +95,45 @@ def import_(
 
 
 def _show_import(file: Path, result: Imported, *, dry_run: bool) -> None:
-    for row in result.refusals[:20]:
-        click.secho(f"{file}:{row.line}: ", fg="yellow", nl=False, err=True)
-        click.echo(row.reason, err=True)
-    if result.refused > 20:
-        more = f"... and {result.refused - 20:,} more rows; --json lists the first {len(result.refusals):,}"
-        click.echo(more, err=True)
+    _show_refusals(file, result)
+    click.echo(result.told)
     verb = "Would add" if dry_run else "Added"
     click.echo(
         f"{verb} {plural(result.added, 'reader')}, changed {result.changed:,}, "
         f"unchanged {result.unchanged:,}, left out {result.suppressed:,} who unsubscribed, "
         f"refused {plural(result.refused, 'row')}."
     )
+    if result.left or result.left_before or result.stayed:
+        noted = "Would suppress" if dry_run else "Suppressed"
+        click.echo(
+            f"{noted} {result.left:,} who left there; {result.left_before:,} were so already"
+            + (f"; {result.stayed:,} stay, who confirmed here in person." if result.stayed else ".")
+        )
+    for why, count in result.not_taken.items():
+        click.echo(f"Not taken: {count:,} whose row says: {why}.")
+    if result.added or result.changed:
+        click.echo("A list proves no consent: everybody on it must have agreed to get this newsletter.")
+
+
+def _show_refusals(file: Path, result: Imported) -> None:
+    for row in result.refusals[:20]:
+        place = f"{file}:{row.part}:{row.line}" if row.part else f"{file}:{row.line}"
+        click.secho(f"{place}: ", fg="yellow", nl=False, err=True)
+        click.echo(row.reason, err=True)
+    if result.refused > 20:
+        more = f"... and {result.refused - 20:,} more rows; --json lists the first {len(result.refusals):,}"
+        click.echo(more, err=True)
+        for reason, count in list(result.reasons.items())[:10]:
+            click.echo(f"{count:>9,} x {reason}", err=True)
 
 
 @subscribers_command.command("export")
 @click.option("--newsletter", help="Default: the first one in bot.toml.")
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--full", is_flag=True, help="Also which newsletters each reader gets, and how.")
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
 @click.pass_obj
-def export(workspace: Path, newsletter: str | None, form: str, to: Path | None) -> None:
+def export(workspace: Path, newsletter: str | None, form: str, full: bool, to: Path | None) -> None:
     """Write out the readers of a newsletter: address, name and language.
 
     In CSV a cell that a spreadsheet program would take for a formula gets an apostrophe before it; the
@@ -102,7 +142,7 @@ def export(workspace: Path, newsletter: str | None, form: str, to: Path | None) 
     from bot.app.readers import export_readers
     from bot.files import replacing
 
-    pieces = export_readers(opened(workspace, readonly=True), newsletter, form=form)
+    pieces = export_readers(opened(workspace, readonly=True), newsletter, form=form, full=full)
     place = replacing(to) if to else nullcontext(sys.stdout.buffer)
     with place as file:
         for piece in pieces:

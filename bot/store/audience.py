@@ -5,7 +5,7 @@ Whether an address is well-formed was decided above; here it is only compared, b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Engine, Select, delete, exists, func, select, text
+from sqlalchemy import Connection, Engine, Select, delete, exists, func, select, text
 
 from bot.errors import AudienceError
 from bot.model import Recipient, speaks
@@ -62,21 +62,36 @@ class AudienceStore:
         return bool(report.added or report.changed)
 
     def add_many(
-        self, rows: Iterable[Signup], *, now: datetime, source: str, dry: bool = False
+        self,
+        rows: Iterable[Signup],
+        *,
+        now: datetime,
+        source: str,
+        dry: bool = False,
+        before: Callable[[Connection], None] = lambda _: None,
+        after: Callable[[Connection], None] = lambda _: None,
     ) -> ImportReport:
-        """Subscribe many, all or nothing, reading them as they come; ``dry`` only says what would happen."""
+        """Subscribe many, all or nothing, reading them as they come; ``dry`` only says what would happen.
+
+        ``before`` and ``after`` do what belongs to the same list, in the same transaction.
+        """
         if dry:
             with reading(self.engine) as connection, closing(Scratch()) as scratch:
+                before(connection)
                 return _imported(Import(Writer(connection, now=now, source=source), scratch), rows)
         with writing(self.engine) as connection:
             if connection.dialect.name == "postgresql":  # one writer of readers at a time, as in SQLite
                 connection.execute(text("LOCK TABLE subscriber IN SHARE ROW EXCLUSIVE MODE"))
+            before(connection)
             writer, rest = Writer(connection, now=now, source=source), iter(rows)
             first = list(islice(rest, ROWS))
             is_long = len(first) == ROWS and nobody_yet(connection)
-            if is_long:
-                return _imported(FirstLoad(writer), chain(first, rest))
-            return _imported(Import(writer), chain(first, rest))
+            everybody = chain(first, rest)
+            report = (
+                _imported(FirstLoad(writer), everybody) if is_long else _imported(Import(writer), everybody)
+            )
+            after(connection)
+            return report
 
     def remove(self, address: str, *, now: datetime, reason: str = "asked to leave") -> bool:
         """Forget the reader and never write again; True when there was one. Suppressed in any case."""

@@ -1,0 +1,39 @@
+"""How somebody wants a newsletter, as a cell of an export: "weekly=plain monthly=headlines/2026-12-24"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from bot.errors import AudienceError
+from bot.store.listing import Choice, Wish
+
+FORMS = ("", "plain", "headlines")
+
+
+def cell_of(wishes: Iterable[Choice]) -> str:
+    """Newsletter, form and end of a pause of each; what is as everybody has it is left out."""
+    return " ".join(
+        f"{letter}={form}" + (f"/{until.astimezone(UTC).isoformat()}" if until else "")
+        for letter, form, until in wishes
+        if form or until
+    )
+
+
+def wishes_in(address: str, cell: str, known: Sequence[str]) -> Iterator[Wish]:
+    """What ``cell_of`` wrote. AudienceError for anything else."""
+    return iter([_wish(address, word, known) for word in cell.split()])
+
+
+def _wish(address: str, word: str, known: Sequence[str]) -> Wish:
+    letter, _, rest = word.partition("=")
+    form, _, until = rest.partition("/")
+    if letter not in known or form not in FORMS:
+        raise AudienceError(f"the preference {word!r} is unknown; it looks like 'weekly=plain'")
+    try:
+        moment = datetime.fromisoformat(until) if until else None
+    except ValueError as error:
+        raise AudienceError(f"the preference {word!r} ends at no time: {error}") from error
+    if moment and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return Wish(address, letter, form, moment)
