@@ -64,9 +64,7 @@ def reserve(
         none = Grant(now=now, wait=timedelta(seconds=wait), reason=reason)
         return Reservation(grant=none, account=account, domains=dict(domains))
     lines = [_line(domain, want, domains.get(domain), rules, now, zone) for domain, want in wants.items()]
-    for line in lines:
-        line.luck = _drawn(account.used, line.domain)
-    _Queue().serve(own, lines, rules.grace)
+    _Queue(account.used).serve(own, lines, rules.grace)
     grace = min([rules.grace, *(line.quota.grace for line in lines if line.quota)])
     return Reservation(
         grant=_grant(now, lines, grace),
@@ -112,13 +110,8 @@ class _Line:
     tat: float  # seconds from now, like all times here
     wait: float = 0.0
     reason: str = ""
-    luck: float = 0.0
+    place: float = 0.0  # whose is lower goes first
     used: list[float] = field(default_factory=list)
-
-    @property
-    def place(self) -> float:
-        """Whose place is lower goes first: slots had so far, by what is wanted."""
-        return (len(self.used) + self.luck) / self.want
 
     @property
     def ready(self) -> float:
@@ -152,9 +145,14 @@ def _line(
 
 
 class _Queue:
-    """Serves the lines in proportion to what they want."""
+    """Serves the lines in proportion to what they want.
 
-    def __init__(self) -> None:
+    Each slot is a race of its own between all letters that still wait, and each of them has the same chance:
+    so a single letter gets its part of the slots also where few are given out at a time.
+    """
+
+    def __init__(self, turn: int) -> None:
+        self._turn = turn
         self._runnable: list[tuple[float, int, _Line]] = []
         self._waiting: list[tuple[float, int, _Line]] = []
 
@@ -162,7 +160,7 @@ class _Queue:
         """Give the account's slots, one after the other, until one finds no line that is ready for it."""
         for number, line in enumerate(lines):
             if line.left > 0:
-                heappush(self._waiting, (line.ready, number, line))
+                self._line_up(number, line)
         for moment in own:
             while self._waiting and self._waiting[0][0] <= moment + grace:
                 _, number, line = heappop(self._waiting)
@@ -172,13 +170,15 @@ class _Queue:
             _, number, line = heappop(self._runnable)
             line.take(moment)
             if line.left > 0:
-                heappush(self._waiting, (line.ready, number, line))
+                self._line_up(number, line)
+
+    def _line_up(self, number: int, line: _Line) -> None:
+        had = len(line.used)
+        line.place += _drawn(f"{self._turn} {had} {line.domain}") / (line.want - had)
+        heappush(self._waiting, (line.ready, number, line))
 
 
-def _drawn(turn: int, domain: str) -> float:
-    """Luck that makes a line the first with the chance of its part of what all want: nobody starves.
-
-    The least of several exponential draws, each divided by its weight, falls in proportion to the weights.
-    """
-    digest = hashlib.blake2b(f"{turn} {domain}".encode(), digest_size=8).digest()
+def _drawn(name: str) -> float:
+    """An exponential draw: the least of several, each divided by a weight, falls by the weights."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return -math.log((int.from_bytes(digest) + 1) / 2**64)
