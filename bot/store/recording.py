@@ -110,7 +110,8 @@ class Recorder:
         row = {**of_issue, "number": issue.number, "slot": issue.slot, "recorded_at": now}
         row |= {"channel": channel, "audience": audience, "state": state, "note": "", "total": 0}
         added = self.connection.execute(insert(schema.issue).returning(schema.issue.c.id), row)
-        add_missing(self.connection, schema.printed, [{**of_issue, "item": item.id} for item in issue.items])
+        items = [{**of_issue, "item": item.id, "place": n} for n, item in enumerate(issue.items, start=1)]
+        add_missing(self.connection, schema.printed, items)
         return int(added.scalar_one())
 
     def _variants(self, number: int, messages: Mapping[str, Message]) -> dict[str, int]:

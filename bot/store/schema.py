@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0002"  # the newest revision in migrations/versions
+HEAD = "0003"  # the newest revision in migrations/versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -132,6 +132,7 @@ printed = Table(  # which item stood in which issue
     _text("newsletter"),
     _text("item"),
     _text("subject"),
+    _count("place"),  # in the order of the issue
     PrimaryKeyConstraint("mode", "newsletter", "item"),
 )
 
@@ -315,6 +316,7 @@ signup = Table(  # somebody asked; nothing else is known or done until they conf
     Column("wording", Text, ForeignKey("wording.digest"), nullable=False),
     _text("ip"),  # truncated
     _moment("asked_at"),
+    _moment("confirmed_at", nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "address_key"),
     Index(None, "asked_at"),
