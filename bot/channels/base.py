@@ -67,6 +67,7 @@ class ChannelContext:
     user_agent: str = "Broadside/0.1"
     site_url: str = ""
     postal_address: str = ""
+    folder: Path = Path()  # files named in its options are looked for from here
 
 
 class Channel(Protocol):

@@ -54,12 +54,12 @@ class Options(base.Options):
     allow_plaintext: bool = Field(default=False, description='allow security = "none" to another machine')
     username: str = Field(default="", description="empty: no login")
     password: SecretStr = Field(default=SecretStr(""), description="of that user")
-    ca_file: str = Field(default="", description="certificates to trust instead of the system's")
+    ca_file: str = Field(default="", description="file of certificates to trust instead of the system's")
     envelope_sender: str = Field(default="", description="where bounces go; empty: the From address")
     unsubscribe_mailto: str = Field(default="", description="a mailbox that takes unsubscriptions, too")
     dkim_domain: str = Field(default="", description="sign for this domain; empty: the mail server signs")
     dkim_selector: str = Field(default="", description="the key's name in DNS")
-    dkim_key_file: str = Field(default="", description="its private half: RSA in PEM, readable only for us")
+    dkim_key_file: str = Field(default="", description="its private half, as 'bot dkim make' wrote it")
     local_hostname: str = Field(default="", description="what we call ourselves; empty: the site's domain")
     connections: int = Field(default=2, ge=1, le=50, description="to the mail server at the same time")
     timeout: float = Field(default=60, gt=0, description="seconds for each command")
@@ -228,10 +228,8 @@ class EmailChannel:
 
     def _signer_of_ours(self) -> Signer | None:
         """Read once. An email that should be signed never goes out without."""
-        options = self._options
-        if self._signer is None and options.dkim_key_file:
-            pem = _key_file(Path(options.dkim_key_file))
-            self._signer = Signer(options.dkim_domain, options.dkim_selector, pem)
+        if self._signer is None:
+            self._signer = signer_of(self._options, self._context.folder)
         return self._signer
 
     def _letter(self, message: Message, to: Recipient, key: str) -> Letter:
@@ -246,7 +244,7 @@ class EmailChannel:
             hello=options.local_hostname or _hello(self._context.site_url),
             username=options.username,
             password=options.password,
-            ca_file=options.ca_file,
+            ca_file=str(self._context.folder / options.ca_file) if options.ca_file else "",
             timeout=options.timeout,
             patience=options.patience,
         )
@@ -275,7 +273,8 @@ class EmailChannel:
         if signer is None:
             return []
         words = (
-            f"{self.name}: signs with DKIM; the TXT record of {signer.record_name} must be: {signer.record}"
+            f"{self.name}: signs with DKIM; the TXT record of {signer.record_name} must be: {signer.record} "
+            "('bot dkim show --check' asks whether it is)"
         )
         return [Finding(level=Level.INFO, rule="email.dkim", message=words)]
 
@@ -283,6 +282,14 @@ class EmailChannel:
 def connect(options: Options, context: ChannelContext) -> EmailChannel:
     """The channel for one ``[channels.<name>]``; the first connection is made by the first email."""
     return EmailChannel(options, context)
+
+
+def signer_of(options: Options, folder: Path) -> Signer | None:
+    """Who signs this channel's mail; None: the mail server does. PermanentFailure for an unusable key."""
+    if not options.dkim_key_file:
+        return None
+    pem = _key_file(folder / options.dkim_key_file)
+    return Signer(options.dkim_domain, options.dkim_selector, pem)
 
 
 def _without_spaces(value: str) -> str:
@@ -295,7 +302,7 @@ def _key_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        problem = f"dkim_key_file {path} cannot be read; name a file with a private key in PEM"
+        problem = f"dkim_key_file {path} cannot be read; put it back, or make a new key: bot dkim make"
         raise PermanentFailure(problem, blame=Blame.SENDER) from error
 
 

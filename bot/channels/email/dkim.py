@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from bot.channels.email.addresses import ascii_domain
 from bot.errors import Blame, PermanentFailure
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it takes a while to load, and most commands sign nothing
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.hashes import SHA256
 
+KEY_SIZE = 2048  # bits of a key that we make
 SHORTEST_KEY = 1024  # bits; RFC 8301 allows no shorter one and asks for 2048
 SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")
 
@@ -61,6 +62,11 @@ class Signer:
 
         public = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return f"v=DKIM1; k=rsa; p={b64encode(public).decode()}"
+
+    @property
+    def key_size(self) -> int:
+        """Bits."""
+        return self._key.key_size
 
     def signature(self, data: bytes) -> bytes:
         """RSA-SHA256 (PKCS #1 1.5) of ``data``: the same bytes for the same data."""
@@ -130,22 +136,28 @@ def _in_lines(data: bytes) -> bytes:
 # --------------------------------------------------------------------------- the key
 
 
+def new_key() -> bytes:
+    """A fresh RSA-2048 key in PEM (PKCS #8), without a password: the bot signs while nobody looks on."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = generate_private_key(public_exponent=65537, key_size=KEY_SIZE)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 def _rsa_key(pem: bytes) -> RSAPrivateKey:
     """Raises PermanentFailure in words that never hold a byte of the key, without a cause that could."""
-    try:
-        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    except ImportError as error:
-        problem = "signing needs the package cryptography; install it with: pip install 'broadside[dkim]'"
-        raise PermanentFailure(problem, blame=Blame.SENDER) from error
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(pem, password=None)
     except Exception:
-        problem = "dkim_key_file is not a private key in PEM without a password; make a new one"
+        problem = "dkim_key_file is not a private key in PEM without a password; make one with: bot dkim make"
         raise PermanentFailure(problem, blame=Blame.SENDER) from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < SHORTEST_KEY:
         problem = "dkim_key_file must hold an RSA key of 2048 bits"
-        raise PermanentFailure(f"{problem}; make one with: openssl genrsa 2048", blame=Blame.SENDER)
+        raise PermanentFailure(f"{problem}; make one with: bot dkim make", blame=Blame.SENDER)
     return key
 
 

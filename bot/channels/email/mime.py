@@ -76,7 +76,12 @@ def unsubscribe_field(url: str, mailto: str) -> str:
 
 
 def list_fields(mailing: ListFields, sender: Mailbox) -> tuple[str, ...]:
-    """RFC 2369, 2919, 5064 and 8058, all but List-Unsubscribe itself. URLs stay raw."""
+    """RFC 2369, 2919, 5064 and 8058, all but List-Unsubscribe itself. URLs stay raw.
+
+    None for a mail that belongs to no list: a confirmation to somebody who has not joined yet.
+    """
+    if not (mailing.list_id or mailing.unsubscribe_url):
+        return ()
     lines: list[str] = []
     if domain := list_domain(mailing):
         name = safe(mailing.list_name, what="the newsletter's title", blame=Blame.MESSAGE)
