@@ -22,10 +22,14 @@ from bot.rendering.templates import Templates
 from bot.schedule import parse_slots
 from bot.shipped import shipped
 from bot.store.audience import AudienceStore
+from bot.store.bouncing import Bounces
 from bot.store.engine import open_store
+from bot.store.joining import Joining
+from bot.store.leaving import Leaving
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
 from bot.store.pace import Pace
+from bot.store.suppression import Hasher
 
 STOP_FILE = "STOP"
 
@@ -95,7 +99,24 @@ class Workspace:
 
     @cached_property
     def audience(self) -> AudienceStore:
-        return AudienceStore(self.engine)
+        return AudienceStore(self.engine, self.hasher)
+
+    @cached_property
+    def hasher(self) -> Hasher:
+        """Recognises the erased, under every key that still verifies."""
+        return Hasher(self.settings.signing_keys)
+
+    @cached_property
+    def joining(self) -> Joining:
+        return Joining(self.engine, self.hasher)
+
+    @cached_property
+    def leaving(self) -> Leaving:
+        return Leaving(self.engine, self.hasher)
+
+    @cached_property
+    def bounces(self) -> Bounces:
+        return Bounces(self.engine)
 
     @cached_property
     def templates(self) -> Templates:
@@ -170,6 +191,7 @@ class Workspace:
             user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
             site_url=self.settings.publication.site_url,
             postal_address=self.settings.publication.postal_address,
+            folder=self.root,
         )
         options = self.options(name)
         if self.mode == "rehearsal":

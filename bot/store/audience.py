@@ -22,6 +22,7 @@ from bot.store.firstload import FirstLoad, nobody_yet
 from bot.store.importing import ROWS, Import, ImportReport, Scratch, Signup, Writer, address_key
 from bot.store.rows import BATCH, add_missing, batches
 from bot.store.schema import preference, subscriber, subscription, suppression
+from bot.store.suppression import Hasher
 
 T = TypeVar("T")
 
@@ -46,8 +47,8 @@ class Subscriber:
 class AudienceStore:
     """Subscribers, their subscriptions, and the suppressed."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, hasher: Hasher | None = None) -> None:
+        self.engine, self.hasher = engine, hasher
 
     def add(
         self, address: str, name: str, lang: str, newsletters: Sequence[str], now: datetime, source: str
@@ -78,12 +79,12 @@ class AudienceStore:
         if dry:
             with reading(self.engine) as connection, closing(Scratch()) as scratch:
                 before(connection)
-                return _imported(Import(Writer(connection, now=now, source=source), scratch), rows)
+                return _imported(Import(self._writer(connection, now, source), scratch), rows)
         with writing(self.engine) as connection:
             if connection.dialect.name == "postgresql":  # one writer of readers at a time, as in SQLite
                 connection.execute(text("LOCK TABLE subscriber IN SHARE ROW EXCLUSIVE MODE"))
             before(connection)
-            writer, rest = Writer(connection, now=now, source=source), iter(rows)
+            writer, rest = self._writer(connection, now, source), iter(rows)
             first = list(islice(rest, ROWS))
             is_long = len(first) == ROWS and nobody_yet(connection)
             everybody = chain(first, rest)
@@ -92,6 +93,9 @@ class AudienceStore:
             )
             after(connection)
             return report
+
+    def _writer(self, connection: Connection, now: datetime, source: str) -> Writer:
+        return Writer(connection, now=now, source=source, hasher=self.hasher)
 
     def remove(self, address: str, *, now: datetime, reason: str = "asked to leave") -> bool:
         """Forget the reader and never write again; True when there was one. Suppressed in any case."""

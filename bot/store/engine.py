@@ -130,6 +130,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     # A claim must be on disk before the call: NORMAL could lose it with the power.
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")  # who is erased is gone from the file as well
     return connection
 
 

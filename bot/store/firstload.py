@@ -22,7 +22,6 @@ from bot.store.importing import (
     Values,
     Writer,
     address_key,
-    barred,
     insert_rows,
 )
 from bot.store.rows import batches
@@ -69,7 +68,7 @@ class FirstLoad:
     def write(self, batch: Prepared) -> None:
         """Sign these up. A list with very many repeats goes on in the ordinary way."""
         for newsletters, rows in batch.rows:
-            self._insert(self._welcome(rows), newsletters)
+            self._insert(self._welcome(rows, newsletters), newsletters)
         self._waiting += batch.waiting
         if self._indexed or len(self._waiting) > _MOST_WAITING:
             self._finish()
@@ -106,12 +105,16 @@ class FirstLoad:
         keys, signups = zip(*fresh, strict=True)
         return self.writer.people(self.writer.new_ids(len(fresh)), keys, signups)
 
-    def _welcome(self, rows: list[Values]) -> list[Values]:
-        """Those who are not suppressed."""
+    def _welcome(self, rows: list[Values], newsletters: tuple[str, ...]) -> list[Values]:
+        """Those who are not suppressed at all; for the others the ordinary way finds out for what."""
         if not self._somebody_left:
             return rows
-        away = barred(self.connection, [row[_KEY] for row in rows])
-        self.ordinary.counts["suppressed"] += len(away)
+        away = self.writer.barred([row[_KEY] for row in rows])
+        self._waiting += [
+            Signup(address, name, lang, newsletters)
+            for _, address, key, name, lang, *_ in rows
+            if key in away
+        ]
         return [row for row in rows if row[_KEY] not in away]
 
     def _insert(self, rows: list[Values], newsletters: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import BigInteger, Connection, Table, bindparam, insert, literal
 
 from bot.store.rows import batches
 from bot.store.schema import moment, subscriber, subscription
+from bot.store.suppression import ALL, Hasher, barred
 
 ROWS = 1_000  # of one batch; past this it gets no faster, and memory stays small
 _MOST_VALUES = 32_000  # of one statement, in SQLite
@@ -91,8 +92,10 @@ def _ascii_domain(domain: str) -> str:
 class Writer:
     """The rows of new people and their subscriptions, all of one moment and source."""
 
-    def __init__(self, connection: Connection, *, now: datetime, source: str) -> None:
-        self.connection, self.source = connection, source
+    def __init__(
+        self, connection: Connection, *, now: datetime, source: str, hasher: Hasher | None = None
+    ) -> None:
+        self.connection, self.source, self.hasher = connection, source, hasher
         self.moment = moment(now)
         self._ids, self._next_id = secrets.token_hex(8), secrets.randbits(63)
 
@@ -109,6 +112,10 @@ class Writer:
             (of, address, key, name, lang, at, source)
             for of, key, (address, name, lang, _) in zip(ids, keys, signups, strict=True)
         ]
+
+    def barred(self, keys: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Who of these must not get which newsletters."""
+        return barred(self.connection, keys, self.hasher)
 
     def letters(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Subscribe: newsletter and reader's id."""
@@ -128,7 +135,7 @@ class _Page:
     """What is known about the addresses of one batch, and what is to be written."""
 
     people: dict[str, Known]  # by address_key
-    barred: frozenset[str]
+    barred: Mapping[str, frozenset[str]]  # newsletters that a person must not get
     new: dict[str, Signup] = field(default_factory=dict)
     changed: dict[str, Known] = field(default_factory=dict)
     wanted: list[tuple[str, str]] = field(default_factory=list)
@@ -159,7 +166,7 @@ class Import:
     def write(self, batch: Batch) -> None:
         """Sign these up, at most ``ROWS`` at a time."""
         signups, keys = batch
-        page = _Page(people=self._known(keys), barred=barred(self.writer.connection, keys))
+        page = _Page(people=self._known(keys), barred=self.writer.barred(keys))
         self.counts.update(self._judge(page, key, signup) for key, signup in zip(keys, signups, strict=True))
         if self.scratch:
             self.scratch.keep({key: page.people[key] for key in page.changed.keys() | page.new.keys()})
@@ -172,7 +179,8 @@ class Import:
 
     def _judge(self, page: _Page, key: str, signup: Signup) -> str:
         """What becomes of this row: the name of a count of the report."""
-        if key in page.barred:
+        away = page.barred.get(key, frozenset())
+        if away and (ALL in away or away.issuperset(signup.newsletters)):
             return "suppressed"
         person = page.people.get(key)
         is_new = person is None
@@ -180,7 +188,8 @@ class Import:
             person = page.people[key] = Known(id=self.writer.new_ids(1)[0])
             page.new[key] = signup
         differs = person.take(signup)
-        wanted = [letter for letter in dict.fromkeys(signup.newsletters) if letter not in person.letters]
+        new = dict.fromkeys(signup.newsletters)
+        wanted = [letter for letter in new if letter not in person.letters and letter not in away]
         person.letters.update(wanted)
         page.wanted += [(letter, person.id) for letter in wanted]
         if is_new:
@@ -220,12 +229,6 @@ class Import:
             change.values(name=bindparam("new_name"), lang=bindparam("new_lang")),
             [{"of": person.id, "new_name": person.name, "new_lang": person.lang} for person in people],
         )
-
-
-def barred(connection: Connection, keys: Sequence[str]) -> frozenset[str]:
-    """Those of the keys that must never be written to."""
-    found = rows_in(connection, "SELECT address_key FROM suppression WHERE address_key", keys)
-    return frozenset(key for (key,) in found)
 
 
 def rows_in(connection: Connection, query: str, values: Sequence[str]) -> Sequence[tuple[str, ...]]:

@@ -91,6 +91,7 @@ def _joining() -> None:
         _text("wording"),
         _text("ip"),
         _moment("asked_at"),
+        _moment("confirmed_at", nullable=True),
         _key("signup", "id"),
         sa.ForeignKeyConstraint(["wording"], ["wording.digest"], name="fk_signup_wording"),
     )

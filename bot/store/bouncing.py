@@ -1,0 +1,181 @@
+"""What came back: bounces and complaints of each reader, and what the ledger knows of refusals.
+
+No address is kept here: a bounce belongs to a reader's opaque id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+
+from bot.model import State
+from bot.store import schema
+from bot.store.chunks import short_name
+from bot.store.engine import reading, writing
+from bot.store.rows import add_missing
+from bot.store.suppression import ALL, suppress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounce:
+    """One message about one reader. ``digest`` names the mail or the letter: the same one counts once."""
+
+    digest: str
+    at: datetime
+    subscriber: str
+    kind: str  # "dead" | "full" | "complaint" | "sender"
+    source: str  # "smtp" | "dsn" | "arf" | "text"
+    code: str = ""
+    said: str = ""  # without addresses
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """A letter that the reader's server refused for good while we were talking to it."""
+
+    name: str  # of the letter
+    subscriber: str
+    at: datetime
+    code: int
+    said: str
+
+
+class Bounces:
+    """The log of what came back."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def record(self, bounce: Bounce) -> bool:
+        """Note it; False when this very one was noted before."""
+        row = {
+            "digest": bounce.digest,
+            "at": bounce.at,
+            "subscriber_id": bounce.subscriber,
+            "kind": bounce.kind,
+            "source": bounce.source,
+            "code": bounce.code,
+            "said": bounce.said,
+        }
+        with writing(self.engine) as connection:
+            return add_missing(connection, schema.bounce, [row]) == 1
+
+    def history(self, subscriber: str) -> list[Bounce]:
+        """All about one reader, the oldest first."""
+        of = schema.bounce.c
+        query = select(schema.bounce).where(of.subscriber_id == subscriber).order_by(of.at, of.id)
+        with reading(self.engine) as connection:
+            return [
+                Bounce(
+                    digest=row.digest,
+                    at=row.at,
+                    subscriber=row.subscriber_id,
+                    kind=row.kind,
+                    source=row.source,
+                    code=row.code,
+                    said=row.said,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def knows(self, subscriber: str) -> bool:
+        """Whether this is a reader of ours."""
+        person = schema.subscriber.c
+        with reading(self.engine) as connection:
+            return connection.execute(select(person.id).where(person.id == subscriber)).first() is not None
+
+    def reader_of(self, address_key: str) -> str | None:
+        """The reader's id, by the key of their address."""
+        person = schema.subscriber.c
+        with reading(self.engine) as connection:
+            found: str | None = connection.scalar(select(person.id).where(person.address_key == address_key))
+        return found
+
+    def suppress(self, subscriber: str, *, reason: str, now: datetime) -> bool:
+        """Never write to them again, and keep them no longer as a reader; False when they were none."""
+        person = schema.subscriber
+        with writing(self.engine) as connection:
+            row = connection.execute(
+                select(person).where(person.c.id == subscriber).with_for_update()
+            ).one_or_none()
+            if row is None:
+                return False
+            suppress(connection, row.address_key, newsletter=ALL, reason=reason, now=now)
+            connection.execute(
+                insert(schema.consent),
+                {
+                    "at": now,
+                    "address": row.address,
+                    "address_key": row.address_key,
+                    "newsletter": ALL,
+                    "event": "suppressed",
+                    "means": reason,
+                    "wording": None,
+                    "form_url": "",
+                    "ip": "",
+                },
+            )
+            connection.execute(delete(person).where(person.c.id == subscriber))
+        return True
+
+    def letters_refused(self, mode: str, since: datetime) -> list[Refused]:
+        """Letters that failed with a 5xx after that moment, of readers that are still here."""
+        letter, issue, person = schema.letter.c, schema.issue.c, schema.subscriber.c
+        chunk = schema.chunk.c
+        with reading(self.engine) as connection:
+            places = connection.execute(
+                select(chunk.issue, chunk.first, chunk.last)
+                .join(schema.issue, issue.id == chunk.issue)
+                .where(issue.mode == mode, chunk.failed > 0)
+            ).all()
+            found: list[Refused] = []
+            for place in places:
+                query = (
+                    select(schema.letter)
+                    .join(schema.subscriber, person.id == letter.reader)
+                    .where(
+                        letter.issue == place.issue,
+                        letter.number.between(place.first, place.last),
+                        letter.state == State.FAILED.value,
+                        letter.code.between(500, 599),
+                        letter.at > since,
+                    )
+                )
+                found += [
+                    Refused(
+                        name=short_name(row.issue, row.number),
+                        subscriber=row.reader,
+                        at=row.at,
+                        code=row.code,
+                        said=row.said or "",
+                    )
+                    for row in connection.execute(query)
+                ]
+        return found
+
+    def sent(self, subscriber: str, mode: str, *, since: datetime) -> list[datetime]:
+        """When letters to this reader were accepted after that moment, the oldest first."""
+        with reading(self.engine) as connection:
+            return sorted(at for at in _accepted(connection, subscriber, mode, since))
+
+
+def _accepted(connection: Connection, subscriber: str, mode: str, since: datetime) -> Iterator[datetime]:
+    """One letter for each issue at most, found by halves: letters stand in the order of readers."""
+    issue, letter = schema.issue.c, schema.letter.c
+    recent = select(issue.id, issue.total).where(
+        issue.mode == mode, issue.audience == "subscribers", issue.recorded_at > since
+    )
+    for number, total in connection.execute(recent).all():
+        first, last = 1, total
+        while first <= last:
+            middle = (first + last) // 2
+            of = (letter.issue == number) & (letter.number == middle)
+            row = connection.execute(select(letter.reader, letter.state, letter.at).where(of)).one()
+            if row.reader == subscriber:
+                if row.state == State.SENT.value and row.at is not None and row.at > since:
+                    yield row.at
+                break
+            first, last = (middle + 1, last) if row.reader < subscriber else (first, middle - 1)

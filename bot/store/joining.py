@@ -1,0 +1,268 @@
+"""Double opt-in: somebody asks, one mail goes out, they confirm. What they agreed to is kept as a proof.
+
+Whether a mail goes out is decided, and counted, in one transaction before it does. What a visitor sees must
+not depend on the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.store.engine import reading, writing
+from bot.store.importing import address_key
+from bot.store.rows import add_missing
+from bot.store.schema import consent, knock, signup, subscriber, subscription, wording
+from bot.store.suppression import Hasher, lift
+
+WAITS = timedelta(days=7)  # for a confirmation; then the address is forgotten
+REST = timedelta(days=1)  # between two confirmation mails to one address
+_HOUR = timedelta(hours=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Asked(Enum):
+    """What to do after somebody asked; the visitor sees the same page each time."""
+
+    MAIL = "send the confirmation mail"
+    QUIET = "send nothing: one is on its way, or they read it all already"
+    LIMITED = "send nothing: too many asked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wording:
+    """What the form said, word for word."""
+
+    version: str
+    lang: str
+    body: str
+
+    @property
+    def digest(self) -> str:
+        """Its name in the store."""
+        return hashlib.sha256("\x1f".join((self.version, self.lang, self.body)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignupRequest:
+    """Somebody typed an address into the form. ``ip`` is truncated before it comes here."""
+
+    id: str  # 32 hex digits: secrets.token_hex(16)
+    address: str
+    newsletters: tuple[str, ...]
+    lang: str
+    form_url: str
+    wording: Wording
+    ip: str
+    asked_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How many may ask in an hour before nobody gets a mail."""
+
+    per_ip_hour: int = 20
+    total_hour: int = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmed:
+    """Who confirmed; ``new`` newsletters are those that they did not read before."""
+
+    subscriber: str
+    address: str
+    lang: str
+    newsletters: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+class Joining:
+    """Signups on their way to becoming readers."""
+
+    def __init__(self, engine: Engine, hasher: Hasher) -> None:
+        self.engine, self.hasher = engine, hasher
+
+    def ask(self, request: SignupRequest, *, now: datetime, limits: Limits) -> Asked:
+        """Count it, decide, and remember the request when a mail is to go out."""
+        key = address_key(request.address)
+        with writing(self.engine) as connection:
+            # The address first: of two that ask for it at once the second waits here for the first.
+            _count(connection, f"address:{self.hasher.name(key)}", now, timedelta(days=1))
+            from_there = _count(connection, f"ip:{request.ip}", now, _HOUR)
+            in_all = _count(connection, "all", now, _HOUR)
+            recent = select(signup.c.id).where(signup.c.address_key == key, signup.c.asked_at > now - REST)
+            waits = connection.execute(recent.limit(1)).first() is not None
+            reads = _read_by(connection, key)
+            if from_there > limits.per_ip_hour or in_all > limits.total_hour:
+                return Asked.LIMITED
+            if waits or reads.issuperset(request.newsletters):
+                return Asked.QUIET
+            self._remember(connection, request, key)
+            return Asked.MAIL
+
+    def not_sent(self, signup_id: str, *, now: datetime) -> None:
+        """The mail certainly did not go out: they may ask again at once, and the old link opens nothing."""
+        with writing(self.engine) as connection:
+            connection.execute(
+                delete(signup).where(signup.c.id == signup_id, signup.c.confirmed_at.is_(None))
+            )
+
+    def pending(self, signup_id: str, now: datetime) -> SignupRequest | None:
+        """What was asked for; None for what is unknown or too old."""
+        with reading(self.engine) as connection:
+            row = _waiting(connection, signup_id, now)
+            return None if row is None else _request(row)
+
+    def confirm(self, signup_id: str, *, now: datetime, means: str, ip: str) -> Confirmed | None:
+        """They meant it: a reader from now on, whatever was suppressed. A second time changes nothing."""
+        with writing(self.engine) as connection:
+            row = _waiting(connection, signup_id, now, lock=True)
+            if row is None:
+                return None
+            request = _request(row)
+            person, new = self._welcome(connection, request, row.address_key, now, once=row.confirmed_at)
+            if row.confirmed_at is None:
+                done = update(signup).where(signup.c.id == signup_id)
+                connection.execute(done.values(confirmed_at=now))
+                note(connection, request, "confirmed", means=means, ip=ip, now=now)
+            return Confirmed(
+                subscriber=person,
+                address=request.address,
+                lang=request.lang,
+                newsletters=request.newsletters,
+                new=new,
+            )
+
+    def sweep(self, now: datetime) -> int:
+        """Forget who never confirmed, and counts that are past; how many people that were."""
+        with writing(self.engine) as connection:
+            connection.execute(delete(knock).where(knock.c.period < _period(now - 2 * REST, _HOUR)))
+            gone = connection.execute(delete(signup).where(signup.c.asked_at <= now - WAITS))
+            return gone.rowcount
+
+    def _remember(self, connection: Connection, request: SignupRequest, key: str) -> None:
+        words = request.wording
+        row = {"digest": words.digest, "version": words.version, "lang": words.lang, "body": words.body}
+        add_missing(connection, wording, [row])
+        connection.execute(
+            insert(signup),
+            {
+                "id": request.id,
+                "address": request.address,
+                "address_key": key,
+                "newsletters": " ".join(request.newsletters),
+                "lang": request.lang,
+                "form_url": request.form_url,
+                "wording": words.digest,
+                "ip": request.ip,
+                "asked_at": request.asked_at,
+                "confirmed_at": None,
+            },
+        )
+        note(connection, request, "asked", means="form", ip=request.ip, now=request.asked_at)
+
+    def _welcome(
+        self,
+        connection: Connection,
+        request: SignupRequest,
+        key: str,
+        now: datetime,
+        *,
+        once: datetime | None,
+    ) -> tuple[str, tuple[str, ...]]:
+        """The reader's id, and the newsletters that are new to them. Nothing is done ``once`` it was."""
+        person = connection.scalar(select(subscriber.c.id).where(subscriber.c.address_key == key)) or ""
+        if once is not None:
+            return person, ()
+        if person:
+            change = update(subscriber).where(subscriber.c.id == person)
+            connection.execute(change.values(lang=request.lang or subscriber.c.lang))
+        else:
+            person = secrets.token_hex(16)
+            row = {"id": person, "address": request.address, "address_key": key, "name": ""}
+            rest = {"lang": request.lang, "created_at": now, "source": request.form_url}
+            connection.execute(insert(subscriber), row | rest)
+        lift(connection, self.hasher.names(key), request.newsletters)
+        new = tuple(
+            name
+            for name in request.newsletters
+            if add_missing(
+                connection, subscription, [{"newsletter": name, "subscriber_id": person, "since": now}]
+            )
+        )
+        return person, new
+
+
+def note(
+    connection: Connection, request: SignupRequest, event: str, *, means: str, ip: str, now: datetime
+) -> None:
+    """One line of proof for each newsletter."""
+    rows = [
+        {
+            "at": now,
+            "address": request.address,
+            "address_key": address_key(request.address),
+            "newsletter": name,
+            "event": event,
+            "means": means,
+            "wording": request.wording.digest,
+            "form_url": request.form_url,
+            "ip": ip,
+        }
+        for name in request.newsletters
+    ]
+    connection.execute(insert(consent), rows)
+
+
+def _waiting(connection: Connection, signup_id: str, now: datetime, *, lock: bool = False) -> Row | None:  # type: ignore[type-arg]
+    query = (
+        select(signup, wording.c.version, wording.c.lang.label("spoken"), wording.c.body)
+        .join(wording, wording.c.digest == signup.c.wording)
+        .where(signup.c.id == signup_id, signup.c.asked_at > now - WAITS)
+    )
+    return connection.execute(query.with_for_update(of=signup) if lock else query).one_or_none()
+
+
+def _request(row: Row) -> SignupRequest:  # type: ignore[type-arg]
+    return SignupRequest(
+        id=row.id,
+        address=row.address,
+        newsletters=tuple(row.newsletters.split()),
+        lang=row.lang,
+        form_url=row.form_url,
+        wording=Wording(version=row.version, lang=row.spoken, body=row.body),
+        ip=row.ip,
+        asked_at=row.asked_at,
+    )
+
+
+def _read_by(connection: Connection, key: str) -> frozenset[str]:
+    """The newsletters that this address gets already."""
+    query = select(subscription.c.newsletter).join(
+        subscriber, subscriber.c.id == subscription.c.subscriber_id
+    )
+    found: Sequence[str] = connection.scalars(query.where(subscriber.c.address_key == key)).all()
+    return frozenset(found)
+
+
+def _count(connection: Connection, scope: str, now: datetime, length: timedelta) -> int:
+    """One more in this period; how many that makes."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    query = dialect.insert(knock).values(scope=scope, period=_period(now, length), count=1)
+    one_more = query.on_conflict_do_update(
+        index_elements=[knock.c.scope, knock.c.period], set_={"count": knock.c.count + 1}
+    )
+    counted: int = connection.execute(one_more.returning(knock.c.count)).scalar_one()
+    return counted
+
+
+def _period(now: datetime, length: timedelta) -> int:
+    """The hour since 1970 in which a period of this length began."""
+    return (now - _EPOCH) // length * (length // _HOUR)

@@ -1,0 +1,211 @@
+"""Changing one's mind: wishes, leaving one newsletter, being forgotten. And what we hold of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, delete, insert, or_, select, update
+
+from bot.model import Form
+from bot.store import schema
+from bot.store.engine import reading, writing
+from bot.store.importing import address_key
+from bot.store.rows import add_missing
+from bot.store.suppression import ALL, Hasher, suppress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preferences:
+    """How somebody wants a newsletter. Neither address nor name: a forwarded link must show nobody's."""
+
+    newsletter: str
+    lang: str = ""
+    form: Form = Form.FULL
+    paused_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Erased:
+    """What there was of an erased person."""
+
+    subscriber: str = ""  # the opaque id, "" for somebody who was no reader
+    rows: int = 0
+
+
+class Leaving:
+    """What readers decide about themselves, by the id in their signed link or by their address."""
+
+    def __init__(self, engine: Engine, hasher: Hasher) -> None:
+        self.engine, self.hasher = engine, hasher
+
+    def unsubscribe(
+        self, subscriber_id: str, newsletter: str, *, now: datetime, means: str, ip: str = ""
+    ) -> bool:
+        """Effective with this call, also for an issue that is being sent. False when it was so already.
+
+        No list brings them back to this newsletter. Who reads nothing else is not kept as a reader.
+        """
+        person, mine = schema.subscriber, schema.subscription
+        with writing(self.engine) as connection:
+            # The person first: two calls at once come one after the other.
+            query = select(person).where(person.c.id == subscriber_id).with_for_update()
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return False
+            of_letter = (mine.c.subscriber_id == subscriber_id) & (mine.c.newsletter == newsletter)
+            left = connection.execute(delete(mine).where(of_letter)).rowcount == 1
+            if left:
+                wish = schema.preference
+                connection.execute(
+                    delete(wish).where(wish.c.subscriber_id == subscriber_id, wish.c.newsletter == newsletter)
+                )
+                suppress(connection, row.address_key, newsletter=newsletter, reason="left", now=now)
+                note_leaving(connection, row, newsletter, means=means, ip=ip, now=now)
+                _forget_who_reads_nothing(connection, subscriber_id)
+            return left
+
+    def preferences(self, subscriber_id: str, newsletter: str) -> Preferences | None:
+        """The wishes of a reader; None for somebody who does not get this newsletter."""
+        person, mine, wish = schema.subscriber.c, schema.subscription.c, schema.preference.c
+        query = (
+            select(person.lang, wish.form, wish.paused_until)
+            .join(schema.subscription, mine.subscriber_id == person.id)
+            .outerjoin(
+                schema.preference, (wish.newsletter == mine.newsletter) & (wish.subscriber_id == person.id)
+            )
+            .where(person.id == subscriber_id, mine.newsletter == newsletter)
+        )
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Preferences(
+            newsletter=newsletter, lang=row.lang, form=Form(row.form or ""), paused_until=row.paused_until
+        )
+
+    def prefer(self, subscriber_id: str, newsletter: str, wanted: Preferences, now: datetime) -> bool:
+        """From the next issue on; False for somebody who does not get this newsletter."""
+        if self.preferences(subscriber_id, newsletter) is None:
+            return False
+        awake = wanted.paused_until is None or wanted.paused_until <= now
+        wish, person = schema.preference, schema.subscriber
+        mine = (wish.c.newsletter == newsletter) & (wish.c.subscriber_id == subscriber_id)
+        with writing(self.engine) as connection:
+            change = update(person).where(person.c.id == subscriber_id).values(lang=wanted.lang)
+            if connection.execute(change).rowcount != 1:
+                return False
+            connection.execute(delete(wish).where(mine))
+            if wanted.form is not Form.FULL or not awake:
+                row = {"newsletter": newsletter, "subscriber_id": subscriber_id}
+                rest = {"form": wanted.form.value, "paused_until": None if awake else wanted.paused_until}
+                add_missing(connection, wish, [row | rest])
+        return True
+
+    # ----------------------------------------------------------------------- one person, whole
+
+    def person(self, address: str) -> dict[str, list[dict[str, Any]]]:
+        """Everything we hold of this person, by table; an empty dictionary for somebody we do not know."""
+        key = address_key(address)
+        with reading(self.engine) as connection:
+            ids = _ids(connection, key)
+            found = {name: _rows(connection, query) for name, query in self._about(key, ids).items()}
+            found["deliveries"] = _deliveries(connection, ids)
+        return {name: rows for name, rows in found.items() if rows}
+
+    def _about(self, key: str, ids: Sequence[str]) -> dict[str, Select[Any]]:
+        s = schema
+        return {
+            "subscriber": select(s.subscriber).where(s.subscriber.c.address_key == key),
+            "subscriptions": select(s.subscription).where(s.subscription.c.subscriber_id.in_(ids)),
+            "preferences": select(s.preference).where(s.preference.c.subscriber_id.in_(ids)),
+            "suppressions": select(s.suppression).where(
+                s.suppression.c.address_key.in_(self.hasher.names(key))
+            ),
+            "signups": select(s.signup).where(s.signup.c.address_key == key),
+            "consent": select(s.consent, s.wording.c.version, s.wording.c.body)
+            .outerjoin(s.wording, s.wording.c.digest == s.consent.c.wording)
+            .where(s.consent.c.address_key == key)
+            .order_by(s.consent.c.id),
+            "bounces": select(s.bounce).where(s.bounce.c.subscriber_id.in_(ids)),
+        }
+
+    def erase(self, address: str, now: datetime) -> Erased:
+        """Nothing of this person stays but a keyed hash that keeps lists from bringing them back."""
+        key = address_key(address)
+        with writing(self.engine) as connection:
+            ids = _ids(connection, key)
+            rows = self._erase(connection, key, ids, address)
+            suppress(connection, self.hasher.name(key), newsletter=ALL, reason="erased", now=now)
+        self._sweep_the_disk()
+        return Erased(subscriber=ids[0] if ids else "", rows=rows)
+
+    def _erase(self, connection: Connection, key: str, ids: Sequence[str], address: str) -> int:
+        s = schema
+        connection.execute(insert(s.erasing), {"address_key": key})
+        counted = [
+            delete(s.consent).where(s.consent.c.address_key == key),
+            delete(s.signup).where(s.signup.c.address_key == key),
+            delete(s.suppression).where(s.suppression.c.address_key == key),
+            delete(s.bounce).where(s.bounce.c.subscriber_id.in_(ids)),
+            delete(s.knock).where(
+                s.knock.c.scope.in_([f"address:{name}" for name in self.hasher.names(key)])
+            ),
+            delete(s.preference).where(s.preference.c.subscriber_id.in_(ids)),
+            delete(s.subscription).where(s.subscription.c.subscriber_id.in_(ids)),
+            delete(s.subscriber).where(s.subscriber.c.address_key == key),
+        ]
+        rows = sum(connection.execute(query).rowcount for query in counted)
+        about = [s.hook_call.c.body.contains(word, autoescape=True) for word in (*ids, key, address)]
+        told = update(s.hook_call).where(or_(*about))
+        rows += connection.execute(told.values(body="{}", due=None, said="erased")).rowcount
+        connection.execute(delete(s.erasing))
+        return rows
+
+    def _sweep_the_disk(self) -> None:
+        """SQLite overwrites what is deleted (``engine.py``); what its log still holds goes as well."""
+        if self.engine.dialect.name == "sqlite":
+            with closing(self.engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+# --------------------------------------------------------------------------- within a transaction
+
+
+def note_leaving(
+    connection: Connection, person: Row[Any], newsletter: str, *, means: str, now: datetime, ip: str = ""
+) -> None:
+    """A line of proof; ``person`` is a row of subscriber."""
+    row = {"at": now, "address": person.address, "address_key": person.address_key}
+    rest = {"newsletter": newsletter, "event": "left", "means": means, "wording": None, "form_url": ""}
+    connection.execute(insert(schema.consent), {**row, **rest, "ip": ip})
+
+
+def _forget_who_reads_nothing(connection: Connection, subscriber_id: str) -> None:
+    person, mine = schema.subscriber, schema.subscription
+    reads = select(mine.c.newsletter).where(mine.c.subscriber_id == subscriber_id).exists()
+    connection.execute(delete(person).where(person.c.id == subscriber_id, ~reads))
+
+
+def _ids(connection: Connection, key: str) -> Sequence[str]:
+    person = schema.subscriber.c
+    return connection.scalars(select(person.id).where(person.address_key == key)).all()
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _deliveries(connection: Connection, ids: Collection[str]) -> list[dict[str, Any]]:
+    """The letters to these readers. There is no index: this reads all letters once."""
+    letter, issue = schema.letter.c, schema.issue.c
+    query = (
+        select(issue.subject, issue.mode, letter.state, letter.at, letter.said)
+        .join(schema.issue, issue.id == letter.issue)
+        .where(letter.reader.in_(ids))
+        .order_by(letter.issue)
+    )
+    return _rows(connection, query) if ids else []

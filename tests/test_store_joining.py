@@ -1,0 +1,233 @@
+"""Double opt-in in the store: one mail a day, a proof that nobody can change, on both databases."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy.exc import DatabaseError
+
+from bot.errors import AudienceError, StoreError
+from bot.store import schema
+from bot.store.audience import AudienceStore, Signup
+from bot.store.engine import reading, writing
+from bot.store.importing import address_key
+from bot.store.joining import Asked, Joining, Limits, SignupRequest, Wording
+from bot.store.leaving import Leaving
+from bot.store.suppression import Hasher
+
+NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+HASHER = Hasher([b"a key of the tests that is long enough", b"an older key of the tests"])
+WORDING = Wording(version="1", lang="en", body="I want this newsletter.")
+
+
+@pytest.fixture
+def joining(any_store: Engine) -> Joining:
+    return Joining(any_store, HASHER)
+
+
+@pytest.fixture
+def audience(any_store: Engine) -> AudienceStore:
+    return AudienceStore(any_store, HASHER)
+
+
+def request(address: str = "ann@example.org", *letters: str, ip: str = "192.0.2.0") -> SignupRequest:
+    return SignupRequest(
+        id=secrets.token_hex(16),
+        address=address,
+        newsletters=letters or ("weekly",),
+        lang="th",
+        form_url="https://news.example.org/subscribe",
+        wording=WORDING,
+        ip=ip,
+        asked_at=NOW,
+    )
+
+
+def ask(joining: Joining, of: SignupRequest, now: datetime = NOW, limits: Limits | None = None) -> Asked:
+    return joining.ask(replace(of, asked_at=now), now=now, limits=limits or Limits())
+
+
+def consents(engine: Engine) -> list[tuple[str, str, str, str, str]]:
+    of = schema.consent.c
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(of.event, of.newsletter, of.means, of.form_url, of.ip).order_by(of.id)
+        )
+        return [tuple(row) for row in rows]
+
+
+# --------------------------------------------------------------------------- asking
+
+
+def test_a_thousand_questions_for_one_address_are_one_mail(joining: Joining) -> None:
+    """However it is spelled, and however many ask at once."""
+    spellings = [
+        "ann@bücher.example",
+        "ANN@Bücher.Example",
+        "ann@xn--bcher-kva.example",
+        "ann@bücher.example.",
+    ]
+    many = [request(spellings[n % 4], ip=f"192.0.{n % 250}.0") for n in range(1_000)]
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda of: ask(joining, of, limits=Limits(per_ip_hour=9_999)), many))
+
+    assert answers.count(Asked.MAIL) == 1
+    assert ask(joining, request(spellings[1]), NOW + DAY - timedelta(seconds=1)) is Asked.QUIET
+    assert ask(joining, request(spellings[1]), NOW + DAY) is Asked.MAIL
+
+
+def test_who_asks_for_many_addresses_is_not_served(joining: Joining) -> None:
+    answers = [ask(joining, request(f"r{n}@example.org")) for n in range(25)]
+
+    assert answers == [Asked.MAIL] * 20 + [Asked.LIMITED] * 5
+    assert ask(joining, request("r99@example.org"), NOW + timedelta(hours=1)) is Asked.MAIL
+
+
+def test_a_storm_from_everywhere_ends_at_the_limit_of_the_hour(joining: Joining) -> None:
+    limits = Limits(total_hour=10)
+    answers = [ask(joining, request(f"r{n}@example.org", ip=f"10.{n}.0.0"), limits=limits) for n in range(15)]
+
+    assert answers == [Asked.MAIL] * 10 + [Asked.LIMITED] * 5
+
+
+def test_who_reads_it_already_gets_no_mail(joining: Joining, audience: AudienceStore) -> None:
+    audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
+
+    assert ask(joining, request("Ann@example.org")) is Asked.QUIET
+    assert ask(joining, request("Ann@example.org", "weekly", "monthly")) is Asked.MAIL
+
+
+def test_a_mail_that_did_not_go_out_does_not_count(joining: Joining) -> None:
+    first = request()
+    ask(joining, first)
+
+    joining.not_sent(first.id, now=NOW)
+
+    assert joining.pending(first.id, NOW) is None
+    assert ask(joining, request()) is Asked.MAIL
+
+
+# --------------------------------------------------------------------------- confirming
+
+
+def test_confirming_makes_a_reader_once(joining: Joining, audience: AudienceStore) -> None:
+    of = request("Ann@example.org", "weekly", "monthly")
+    ask(joining, of)
+
+    first = joining.confirm(of.id, now=NOW + DAY, means="confirmation page", ip="198.51.100.0")
+    again = joining.confirm(of.id, now=NOW + 2 * DAY, means="confirmation page", ip="")
+
+    reader = audience.find("ann@example.org")
+    assert first is not None
+    assert again is not None
+    assert reader is not None
+    assert (reader.address, reader.lang, reader.newsletters) == (
+        "Ann@example.org",
+        "th",
+        ("monthly", "weekly"),
+    )
+    assert (first.subscriber, first.new) == (reader.id, ("weekly", "monthly"))
+    assert (again.subscriber, again.new) == (reader.id, ())
+    asked = [("asked", letter, "form", of.form_url, "192.0.2.0") for letter in of.newsletters]
+    done = [("confirmed", name, "confirmation page", of.form_url, "198.51.100.0") for name in of.newsletters]
+    assert consents(joining.engine) == asked + done
+
+
+def test_an_old_link_does_not_bring_back_who_left_meanwhile(
+    joining: Joining, audience: AudienceStore
+) -> None:
+    of = request()
+    ask(joining, of)
+    confirmed = joining.confirm(of.id, now=NOW, means="page", ip="")
+    assert confirmed is not None
+    Leaving(joining.engine, HASHER).unsubscribe(confirmed.subscriber, "weekly", now=NOW, means="page")
+
+    joining.confirm(of.id, now=NOW, means="page", ip="")
+
+    assert audience.find("ann@example.org") is None
+
+
+def test_nothing_is_confirmed_after_a_week(joining: Joining, audience: AudienceStore) -> None:
+    of = request()
+    ask(joining, of)
+
+    assert joining.confirm(of.id, now=NOW + 7 * DAY, means="page", ip="") is None
+    assert joining.confirm(secrets.token_hex(16), now=NOW, means="page", ip="") is None
+    assert audience.find("ann@example.org") is None
+    assert joining.sweep(NOW + 7 * DAY) == 1
+    assert joining.sweep(NOW + 7 * DAY) == 0
+
+
+def test_only_confirming_lifts_a_suppression(joining: Joining, audience: AudienceStore) -> None:
+    audience.remove("ann@example.org", now=NOW)
+    with pytest.raises(AudienceError):
+        audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
+    of = request()
+
+    assert ask(joining, of) is Asked.MAIL
+    assert audience.find("ann@example.org") is None
+    joining.confirm(of.id, now=NOW, means="page", ip="")
+
+    assert audience.find("ann@example.org") is not None
+    assert not audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
+
+
+# --------------------------------------------------------------------------- the proof
+
+
+@pytest.mark.parametrize("change", ["UPDATE consent SET address = 'x'", "DELETE FROM consent"])
+def test_a_proof_cannot_be_changed(joining: Joining, change: str) -> None:
+    """By nobody, not even with SQL in hand."""
+    ask(joining, request())
+    before = consents(joining.engine)
+
+    with pytest.raises((DatabaseError, StoreError)), writing(joining.engine) as connection:
+        connection.execute(text(change))
+
+    assert consents(joining.engine) == before
+
+
+def test_the_proof_keeps_the_words_once(joining: Joining) -> None:
+    ask(joining, request("ann@example.org"))
+    ask(joining, request("bob@example.org"))
+
+    with reading(joining.engine) as connection:
+        assert [tuple(row) for row in connection.execute(select(schema.wording))] == [
+            (WORDING.digest, "1", "en", WORDING.body)
+        ]
+
+
+# --------------------------------------------------------------------------- suppression for one newsletter
+
+
+def suppress(engine: Engine, name: str, newsletter: str) -> None:
+    row = {"address_key": name, "newsletter": newsletter, "reason": "left", "since": NOW}
+    with writing(engine) as connection:
+        connection.execute(insert(schema.suppression), row)
+
+
+@pytest.mark.parametrize("count", [3, 1_500])
+def test_an_import_honours_who_left_one_newsletter_or_was_erased(audience: AudienceStore, count: int) -> None:
+    """In a short list and in a first long one, under an old key too."""
+    suppress(audience.engine, address_key("r0@example.org"), "weekly")
+    suppress(audience.engine, Hasher([b"an older key of the tests"]).name("r1@example.org"), "")
+    rows = [Signup(address=f"R{n}@example.org", newsletters=("weekly", "monthly")) for n in range(count)]
+
+    dry = audience.add_many(rows, now=NOW, source="test", dry=True)
+    report = audience.add_many(rows, now=NOW, source="test")
+
+    assert dry == report
+    assert (report.added, report.suppressed) == (count - 1, 1)
+    assert audience.find("r1@example.org") is None
+    left = audience.find("r0@example.org")
+    assert left is not None
+    assert left.newsletters == ("monthly",)
+    with reading(audience.engine) as connection:
+        assert connection.scalar(select(func.count()).select_from(schema.subscriber)) == count - 1
