@@ -152,7 +152,7 @@ def _page(
 def _story(
     number: int, item: Item, picture: Picture | None, newsletter: Newsletter, templates: Templates
 ) -> _Story:
-    words, way = _labels(item.lang, newsletter.lang, templates), direction(item.lang)
+    words, way = labels(item.lang, newsletter.lang, templates), direction(item.lang)
     source, anchor = one_line(item.source), f"s{number}"
     return _Story(
         id=item.id,
@@ -160,7 +160,7 @@ def _story(
         title=one_line(item.title),
         url=clean(item.url),
         source=source,
-        dateline=_dateline(source, item.published, item),
+        dateline=dateline(source, item.published, item),
         lang=item.lang,
         dir=way,
         note=one_line(item.content_warning),
@@ -168,24 +168,25 @@ def _story(
         body=to_html(item.body, anchor=anchor, direction=way),
         text=to_text(item.body),
         image=_image(picture, item, newsletter.list_id) if picture else None,
-        also=tuple((one_line(credit.source), _link(credit.url)) for credit in item.also_reported_by),
+        also=tuple((one_line(credit.source), safe_link(credit.url)) for credit in item.also_reported_by),
         books=tuple(
-            _Book(title=one_line(book.title), author=one_line(book.author), url=_link(book.url))
+            _Book(title=one_line(book.title), author=one_line(book.author), url=safe_link(book.url))
             for book in item.further_reading
         ),
-        read_at=fill(words["read_at"], source=_isolated(source, words["dir"])),
+        read_at=fill(words["read_at"], source=isolated_name(source, words["dir"])),
         words=words,
     )
 
 
-def _labels(lang: str, fallback: str, templates: Templates) -> Mapping[str, str]:
+def labels(lang: str, fallback: str, templates: Templates) -> Mapping[str, str]:
     """Our own words in the item's language, or else in the newsletter's."""
     own = templates.strings(lang)
     known = direction(lang) == own["dir"] and (own["lang"] != "en" or lang.casefold().startswith("en"))
     return own if known else templates.strings(fallback)
 
 
-def _dateline(source: str, published: date, item: Item) -> tuple[str, ...]:
+def dateline(source: str, published: date, item: Item) -> tuple[str, ...]:
+    """Who said it, when and where, as far as it is known."""
     region = one_line(item.region).replace("/", " / ")
     return tuple(part for part in (source, long_date(published, item.lang), region) if part)
 
@@ -195,7 +196,8 @@ def _image(picture: Picture, item: Item, domain: str) -> _Image:
     return _Image(src=f"cid:{picture.cid(domain)}", alt=one_line(item.alt), width=width)
 
 
-def _link(url: str) -> str:
+def safe_link(url: str) -> str:
+    """The address where it may stand in a mail, else nothing."""
     return clean(url) if is_safe(url) else ""
 
 
@@ -204,7 +206,7 @@ def one_line(text: str) -> str:
     return re.sub(r"[ \t\n]+", " ", clean(text)).strip()
 
 
-def _isolated(text: str, way: str) -> str:
+def isolated_name(text: str, way: str) -> str:
     """The name between isolates where it runs against its sentence, so that neither turns the other round."""
     return f"\u2068{text}\u2069" if text_direction(text) not in ("", way) else text
 
@@ -261,7 +263,7 @@ def _bared(story: _Story) -> _Story:
 
 
 def _continue_at(story: _Story) -> str:
-    return fill(story.words["continue_at"], source=_isolated(story.source, story.words["dir"]))
+    return fill(story.words["continue_at"], source=isolated_name(story.source, story.words["dir"]))
 
 
 def _with_few_books(story: _Story) -> _Story:

@@ -32,8 +32,8 @@ _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 _HIDES_ITS_HOST = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
 _TAGS = frozenset(
     """
-    a abbr b bdi bdo blockquote br caption code dd del div dl dt em h3 h4 h5 h6 hr i ins li ol p pre q s small
-    span strong sub sup table tbody td tfoot th thead tr u ul
+    a abbr b bdi bdo blockquote br caption code dd del div dl dt em h2 h3 h4 h5 h6 hr i ins li ol p pre q s
+    small span strong sub sup table tbody td tfoot th thead tr u ul
     """.split()  # noqa: SIM905
 )
 _ATTRIBUTES = {
@@ -47,12 +47,15 @@ _ATTRIBUTES = {
 _CLASSES = {"table": {"data"}, "div": {"notes", "record"}}
 
 
-def to_html(markdown: str, *, anchor: str = "", direction: str = "ltr") -> Markup:
-    """The body as HTML. ``anchor`` keeps notes of several items apart; ``direction`` is the item's own."""
+def to_html(markdown: str, *, anchor: str = "", direction: str = "ltr", top: int = TOP_HEADING) -> Markup:
+    """The body as HTML. ``anchor`` keeps notes of several items apart; ``direction`` is the item's own.
+
+    ``top`` is the level of its highest heading: 2 where the item is the page.
+    """
     tokens = parse(markdown)
     if _too_deep(tokens):
         return _as_paragraphs(markdown)
-    _demote_headings(tokens)
+    _demote_headings(tokens, top)
     _mark_direction(tokens, direction)
     parser = _parser()
     html = parser.renderer.render(_with_readable_tables(tokens), parser.options, {"docId": anchor or "n"})
@@ -174,12 +177,12 @@ def _text(words: str) -> Token:
 # --------------------------------------------------------------------------- for a mail
 
 
-def _demote_headings(tokens: Sequence[Token]) -> None:
-    """The body's highest heading becomes h3; the steps between its headings stay, down to h6."""
+def _demote_headings(tokens: Sequence[Token], to: int) -> None:
+    """The body's highest heading becomes ``to``; the steps between its headings stay, down to h6."""
     headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
     top = min((int(token.tag[1]) for token in headings), default=1)
     for token in headings:
-        token.tag = f"h{min(6, int(token.tag[1]) - top + TOP_HEADING)}"
+        token.tag = f"h{min(6, int(token.tag[1]) - top + to)}"
 
 
 def _mark_direction(tokens: Sequence[Token], direction: str) -> None:
