@@ -187,7 +187,9 @@ def note_leaving(
 def _forget_who_reads_nothing(connection: Connection, subscriber_id: str) -> None:
     person, mine = schema.subscriber, schema.subscription
     reads = select(mine.c.newsletter).where(mine.c.subscriber_id == subscriber_id).exists()
-    connection.execute(delete(person).where(person.c.id == subscriber_id, ~reads))
+    gone = connection.execute(delete(person).where(person.c.id == subscriber_id, ~reads))
+    if gone.rowcount:
+        connection.execute(delete(schema.bounce).where(schema.bounce.c.subscriber_id == subscriber_id))
 
 
 def _ids(connection: Connection, key: str) -> Sequence[str]:
