@@ -33,11 +33,13 @@ COMMANDS = {
     "run": ("publishing", "Send what is due, again and again; --once for cron."),
     "forget-rehearsal": ("control", "Take back what was rehearsed, and empty outbox/."),
     "worker": ("worker", "Help 'bot run' send, on one of many machines (PostgreSQL)."),
+    "serve": ("serve", "Serve the public pages: archive, subscribing, leaving."),
     "status": ("ledger", "What was sent, is due, failed, or is unknown."),
     "retry": ("ledger", "Put failed deliveries back in line."),
     "settle": ("ledger", "Say whether an unknown delivery went out."),
     "send-test": ("publishing", "Send the next issue to one address, as a test."),
     "subscribers": ("readers", "Add, import, list and remove readers."),
+    "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
     "doctor": ("setup", "What is configured, what is missing, which channel answers."),
 }
 

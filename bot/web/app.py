@@ -14,7 +14,9 @@ from starlette.routing import Match
 
 import bot
 from bot.app.workspace import Workspace
+from bot.web import readers
 from bot.web.pages import Pages
+from bot.web.readers import Clock
 from bot.web.security import Guard, hosts_of
 
 # Readers' requests are nobody's business: FastAPI would hand them to whatever OpenTelemetry finds set up.
@@ -22,7 +24,9 @@ _NOT_WATCHED: Any = {"tracing": False, "metrics": False, "logs": False, "auto_co
 _TITLES = {404: "missing", 405: "refused", 400: "refused"}
 
 
-def create_app(workspace: Workspace, *, hosts: Collection[str] = ()) -> FastAPI:
+def create_app(
+    workspace: Workspace, *, hosts: Collection[str] = (), clock: Clock = readers.utc_now
+) -> FastAPI:
     """The whole site. It answers to the name in ``site_url``, to this machine's, and to ``hosts``."""
     pages = Pages(workspace)
 
@@ -67,6 +71,7 @@ def create_app(workspace: Workspace, *, hosts: Collection[str] = ()) -> FastAPI:
             raise HTTPException(404)
         return found
 
+    app.include_router(readers.routes(pages, clock))
     return app
 
 

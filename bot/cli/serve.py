@@ -1,0 +1,91 @@
+"""The command that serves the public pages."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.cli.fast import run_fast
+from bot.cli.opening import opened
+from bot.cli.publishing import stop_on_signals
+
+if TYPE_CHECKING:
+    from bot.app.workspace import Workspace
+
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  names of no machine
+PATIENCE = 15  # seconds for what is on its way when the server is told to stop
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: any free.")
+@click.pass_obj
+def serve_command(workspace: Path, host: str, port: int) -> None:
+    """Serve the public pages: the archive, subscribing, settings, leaving.
+
+    Put a web server with HTTPS in front of it (docs/operators.md, "The public pages").
+    """
+    run_fast(_serve(opened(workspace), host, port))
+
+
+async def _serve(here: Workspace, host: str, port: int) -> None:
+    import logging
+
+    import uvicorn
+
+    from bot.web.app import create_app
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    stop = stop_on_signals()
+
+    class Server(uvicorn.Server):
+        """Stops when this command is told to; the signals are ours."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        create_app(here, hosts=() if host in EVERYWHERE else (host,)),
+        log_config=None,
+        log_level="warning",
+        access_log=False,  # its lines hold addresses and tokens; ours hold neither
+        proxy_headers=False,  # [site] trusted_proxies says whom we believe
+        server_header=False,
+        timeout_graceful_shutdown=PATIENCE,
+    )
+    _ = here.engine  # a database that cannot be used is told now, and not to the first visitor
+    door = _door(host, port)
+    _welcome(here, host, door.getsockname()[1])
+    server = Server(config)
+    running = asyncio.create_task(server.serve(sockets=[door]))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    stopped.cancel()
+    await running
+
+
+def _door(host: str, port: int) -> socket.socket:
+    """Where visitors knock."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        problem = f"cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}"
+        raise click.ClickException(f"{problem}; choose another --host or --port.") from error
+
+
+def _welcome(here: Workspace, host: str, port: int) -> None:
+    shown = "localhost" if host in (*EVERYWHERE, "127.0.0.1", "::1") else host
+    click.echo(f"Serving in {here.mode} on http://{shown}:{port}/ (try /subscribe); stop with Ctrl-C.")
+    if here.mode == "rehearsal":
+        click.echo(f"A rehearsal: each confirmation mail is a file below {here.outbox_folder}")

@@ -1,0 +1,304 @@
+"""The pages of readers: subscribing, confirming, settings, leaving, reading safely. GET changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.responses import HTMLResponse, Response
+
+from bot.app import joining, preferences
+from bot.audience.confirming import form_stamp, read_confirm_token
+from bot.audience.tokens import read_unsubscribe_token
+from bot.model import Newsletter
+from bot.rendering.languages import long_date
+from bot.web.describing import CONFIRM, LEAVE, PREFER, SUBSCRIBE, page
+from bot.web.pages import Pages
+from bot.web.visitor import network_of
+
+Clock = Callable[[], datetime]
+ONE_CLICK = b"List-Unsubscribe=One-Click"
+_ONE_CLICK_PART = b'name="List-Unsubscribe"'
+
+
+def utc_now() -> datetime:
+    """The clock on the wall."""
+    return datetime.now(UTC)
+
+
+def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
+    """All of them. ``clock`` is the time for whatever the pages decide."""
+    router = APIRouter(default_response_class=HTMLResponse)
+    desk = _Desk(pages, clock)
+
+    @router.get("/subscribe", summary="The sign-up form", responses=page(200))
+    def subscribe(request: Request) -> Response:
+        """``?newsletter=`` ticks one of them."""
+        wanted = tuple(request.query_params.getlist("newsletter"))
+        return desk.form(pages.language(request), chosen=wanted)
+
+    @router.post("/subscribe", summary="Ask for newsletters", responses=page(200, 400, 413, 422), **SUBSCRIBE)
+    async def ask(request: Request) -> Response:
+        """The same answer for every address, known or not; a mail asks whoever reads it to confirm."""
+        return await desk.ask(request, await _form(request))
+
+    @router.get("/c/{token}", summary="Whether to confirm", responses=page(200, 400, 410))
+    def look(request: Request, token: str) -> Response:
+        """Shows a button."""
+        return desk.confirm_page(request, token)
+
+    @router.post("/c/{token}", summary="Confirm a sign-up", responses=page(200, 400, 410, 413), **CONFIRM)
+    def confirm(request: Request, token: str) -> Response:
+        """May be repeated."""
+        return desk.confirm(request, token)
+
+    @router.get("/u/{newsletter}/{token}", summary="Whether to leave", responses=page(200, 400))
+    def leave_page(request: Request, newsletter: str, token: str) -> Response:
+        """Shows a button."""
+        return desk.leave_page(request, newsletter, token)
+
+    @router.post(
+        "/u/{newsletter}/{token}", summary="Unsubscribe (RFC 8058)", responses=page(200, 400, 413), **LEAVE
+    )
+    async def leave(request: Request, newsletter: str, token: str) -> Response:
+        """One click of a mail program, or the button of the page. May be repeated."""
+        body = await request.body()
+        means = "one click" if ONE_CLICK in body or _ONE_CLICK_PART in body else "page"
+        return await run_in_threadpool(desk.leave, request, newsletter, token, means)
+
+    @router.get("/p/{newsletter}/{token}", summary="A reader's settings", responses=page(200, 400, 410))
+    def settings(request: Request, newsletter: str, token: str) -> Response:
+        """Shows neither address nor name."""
+        return desk.settings(request, newsletter, token)
+
+    @router.post(
+        "/p/{newsletter}/{token}",
+        summary="Change a reader's settings",
+        responses=page(200, 400, 410, 413, 422),
+        **PREFER,
+    )
+    async def change(request: Request, newsletter: str, token: str) -> Response:
+        """Keeps them."""
+        return await run_in_threadpool(desk.change, request, newsletter, token, await _form(request))
+
+    @router.get("/reading-safely", summary="Reading safely", responses=page(200))
+    def safely(request: Request) -> Response:
+        """In the visitor's language."""
+        return desk.safely(request, pages.language(request))
+
+    @router.get("/reading-safely/{lang}", summary="Reading safely, in one language", responses=page(200, 404))
+    def safely_in(request: Request, lang: str) -> Response:
+        """404 for a language that the pages do not speak."""
+        if lang not in pages.layout.languages:
+            raise HTTPException(404)
+        return desk.safely(request, lang)
+
+    return router
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Reads what came in, asks the use cases, and picks the page."""
+
+    pages: Pages
+    clock: Clock
+
+    # ------------------------------------------------------------------ coming
+
+    def form(
+        self, lang: str, *, chosen: tuple[str, ...] = (), wrong: tuple[joining.Wrong, ...] = ()
+    ) -> Response:
+        """The sign-up form; nothing that was typed is in it."""
+        here = self.pages.workspace
+        mailings = here.settings.mailings
+        return self.pages.private(
+            "subscribe",
+            lang,
+            status=422 if wrong else 200,
+            mailings=mailings,
+            chosen=tuple(mailing.name for mailing in mailings if mailing.name in chosen),
+            wrong=tuple(wrong),
+            stamp=form_stamp(here.settings.signing_keys, self.clock()),
+            languages=self.pages.layout.languages,
+            agreed=joining.wording(here, lang).body,
+            others=self.pages.others("/subscribe?lang=", lang),
+        )
+
+    async def ask(self, request: Request, fields: FormData) -> Response:
+        here, now = self.pages.workspace, self.clock()
+        lang = self.pages.nearest([_text(fields, "page"), self.pages.language(request)])
+        filled = joining.Form(
+            address=_text(fields, "address"),
+            newsletters=tuple(dict.fromkeys(_texts(fields, "newsletter"))),
+            lang=self.pages.nearest([_text(fields, "lang"), lang]),
+            stamp=_text(fields, "stamp"),
+            trap=_text(fields, "website"),
+            ip=self._network(request),
+        )
+        answer = await run_in_threadpool(joining.ask, here, filled, now=now)
+        if answer.wrong:
+            return await run_in_threadpool(self.form, lang, chosen=filled.newsletters, wrong=answer.wrong)
+        sent = await run_in_threadpool(self.pages.private, "sent", lang)
+        if answer.mail:
+            site = str(request.base_url).rstrip("/") if here.mode == "rehearsal" else ""
+            sent.background = BackgroundTask(joining.send_confirmation, here, answer.mail, site=site, now=now)
+        return sent
+
+    def confirm_page(self, request: Request, token: str) -> Response:
+        lang = self.pages.language(request)
+        signup = read_confirm_token(self.pages.workspace.settings.signing_keys, token)
+        if signup is None:
+            return self._refused(lang, 400, "forged")
+        asked = self.pages.workspace.joining.pending(signup, self.clock())
+        if asked is None:
+            return self._refused(lang, 410, "expired")
+        lang = self.pages.nearest([request.query_params.get("lang", ""), asked.lang])
+        return self.pages.private(
+            "confirm", lang, mailings=self._known(asked.newsletters), masthead="", signup=False
+        )
+
+    def confirm(self, request: Request, token: str) -> Response:
+        lang = self.pages.language(request)
+        signup = read_confirm_token(self.pages.workspace.settings.signing_keys, token)
+        if signup is None:
+            return self._refused(lang, 400, "forged")
+        done = joining.confirm(self.pages.workspace, signup, now=self.clock(), ip=self._network(request))
+        if done is None or not done.subscriber:
+            return self._refused(lang, 410, "expired")
+        lang = self.pages.nearest([done.lang])
+        return self.pages.private(
+            "confirmed", lang, mailings=self._known(done.newsletters), masthead="", signup=False
+        )
+
+    # ------------------------------------------------------------------ leaving
+
+    def leave_page(self, request: Request, newsletter: str, token: str) -> Response:
+        """The same page for whoever has left already: it says nothing about anybody."""
+        lang = self._language_of(request, newsletter)
+        if self._reader(newsletter, token) is None:
+            return self._refused(lang, 400, "forged")
+        return self.pages.private(
+            "unsubscribe",
+            lang,
+            newsletter=self._named(newsletter),
+            name=newsletter,
+            token=token,
+            masthead="",
+            signup=False,
+        )
+
+    def leave(self, request: Request, newsletter: str, token: str, means: str) -> Response:
+        lang = self._language_of(request, newsletter)
+        reader = self._reader(newsletter, token)
+        if reader is None:
+            return self._refused(lang, 400, "forged")
+        self.pages.workspace.leaving.unsubscribe(
+            reader, newsletter, now=self.clock(), means=means, ip=self._network(request)
+        )
+        return self.pages.private("left", lang, masthead="", signup=False)
+
+    # ------------------------------------------------------------------ settings
+
+    def settings(
+        self, request: Request, newsletter: str, token: str, *, saved: bool = False, wrong: str = ""
+    ) -> Response:
+        lang = self._language_of(request, newsletter)
+        reader = self._reader(newsletter, token)
+        if reader is None:
+            return self._refused(lang, 400, "forged")
+        kept = self.pages.workspace.leaving.preferences(reader, newsletter)
+        if kept is None:
+            return self._refused(lang, 410, "gone")
+        lang = self.pages.nearest([request.query_params.get("lang", ""), kept.lang, lang])
+        now, zone = self.clock(), self.pages.workspace.settings.publication.timezone
+        until = kept.paused_until if kept.paused_until and kept.paused_until > now else None
+        return self.pages.private(
+            "preferences",
+            lang,
+            status=422 if wrong else 200,
+            newsletter=self._named(newsletter),
+            name=newsletter,
+            token=token,
+            kept=kept,
+            reads=self.pages.nearest([kept.lang, lang]),
+            paused=long_date(until.astimezone(zone).date(), lang) if until else "",
+            first_day=(now.astimezone(zone).date() + preferences.DAY).isoformat(),
+            last_day=(now.astimezone(zone).date() + preferences.LONGEST).isoformat(),
+            languages=self.pages.layout.languages,
+            saved=saved,
+            wrong=wrong,
+            masthead="",
+            signup=False,
+        )
+
+    def change(self, request: Request, newsletter: str, token: str, fields: FormData) -> Response:
+        reader = self._reader(newsletter, token)
+        if reader is not None:
+            lang = _text(fields, "lang")
+            wish = preferences.Wish(
+                lang=lang if lang in self.pages.layout.languages else "",
+                form=_text(fields, "form"),
+                pause=_text(fields, "pause"),
+                day=_text(fields, "day"),
+            )
+            try:
+                preferences.change(self.pages.workspace, reader, newsletter, wish, now=self.clock())
+            except ValueError:
+                return self.settings(request, newsletter, token, wrong="date")
+        return self.settings(request, newsletter, token, saved=True)
+
+    # ------------------------------------------------------------------ reading safely, and what all need
+
+    def safely(self, request: Request, lang: str) -> Response:
+        body = self.pages.layout.page(
+            "reading-safely", lang, others=self.pages.others("/reading-safely/", lang)
+        )
+        return self.pages.public(request, body, lang)
+
+    def _reader(self, newsletter: str, token: str) -> str | None:
+        keys = self.pages.workspace.settings.signing_keys
+        return read_unsubscribe_token(keys, token, newsletter=newsletter)
+
+    def _named(self, name: str) -> str:
+        """The newsletter's title; nothing for one that is no longer published."""
+        return next((m.title for m in self.pages.workspace.settings.mailings if m.name == name), "")
+
+    def _known(self, names: tuple[str, ...]) -> list[Newsletter]:
+        return [m for m in self.pages.workspace.settings.mailings if m.name in names]
+
+    def _language_of(self, request: Request, newsletter: str) -> str:
+        table = self.pages.workspace.settings.newsletters.get(newsletter)
+        asked = [request.query_params.get("lang", ""), self.pages.language(request)]
+        return self.pages.nearest([*asked, (table and table.language) or ""])
+
+    def _network(self, request: Request) -> str:
+        return network_of(request, trusted_proxies=self.pages.workspace.settings.site.trusted_proxies)
+
+    def _refused(self, lang: str, status: int, what: str) -> Response:
+        return self.pages.private(
+            "error", lang, status=status, what=what, masthead="", signup=what == "expired"
+        )
+
+
+async def _form(request: Request) -> FormData:
+    """The fields of a form, either way of writing them. 400 for what is neither."""
+    try:
+        return await request.form(max_files=0, max_fields=50)
+    except MultiPartException as error:
+        raise HTTPException(400) from error
+
+
+def _text(fields: FormData, name: str) -> str:
+    value = fields.get(name, "")
+    return value[:500] if isinstance(value, str) else ""
+
+
+def _texts(fields: FormData, name: str) -> list[str]:
+    return [value[:500] for value in fields.getlist(name) if isinstance(value, str)]
