@@ -317,7 +317,6 @@ signup = Table(  # somebody asked; nothing else is known or done until they conf
     _text("ip"),  # truncated
     _moment("asked_at"),
     _moment("confirmed_at", nullable=True),
-    _moment("confirmed_at", nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "address_key"),
     Index(None, "asked_at"),
