@@ -38,8 +38,9 @@ COMMANDS = {
     "retry": ("ledger", "Put failed deliveries back in line."),
     "settle": ("ledger", "Say whether an unknown delivery went out."),
     "send-test": ("publishing", "Send the next issue to one address, as a test."),
-    "subscribers": ("readers", "Add, import, list and remove readers."),
+    "subscribers": ("readers", "Add, import, list, show, remove and erase readers."),
     "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
+    "export": ("privacy", "Write everything out, to go elsewhere."),
     "doctor": ("setup", "What is configured, what is missing, which channel answers."),
 }
 

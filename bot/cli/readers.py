@@ -11,6 +11,7 @@ import click
 
 from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
+from bot.cli.privacy import erase, show
 
 if TYPE_CHECKING:
     from bot.app.readers import Imported
@@ -180,3 +181,7 @@ def list_(workspace: Path, newsletter: str | None, as_json: bool) -> None:
         return
     print_table(["Address", "Name", "Language"], [(r.address, r.name, r.lang) for r in readers])
     click.echo(plural(len(readers), "reader"))
+
+
+subscribers_command.add_command(show)
+subscribers_command.add_command(erase)

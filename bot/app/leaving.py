@@ -1,0 +1,133 @@
+"""Use cases of what we hold of people: showing it, erasing it, and taking everything elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.app.workspace import Workspace
+from bot.audience.addresses import valid_address
+from bot.audience.cells import guarded
+from bot.errors import UserError
+from bot.files import replacing
+from bot.store.everything import Sheet, everything
+from bot.store.importing import address_key
+from bot.store.leaving import Erased
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forgotten:
+    """What an erasure took away."""
+
+    was_reader: bool
+    rows: int
+    files: int  # mails of rehearsals
+
+
+def person(workspace: Workspace, address: str) -> dict[str, list[dict[str, Any]]]:
+    """Everything we hold of one person, ready to be handed to them; empty for somebody unknown."""
+    held = workspace.leaving.person(valid_address(address))
+    return {table: [_readable(row) for row in rows] for table, rows in held.items()}
+
+
+def erase(workspace: Workspace, address: str, *, now: datetime, dry_run: bool = False) -> Forgotten:
+    """Forget this person. What stays is a keyed hash, so that no list brings them back.
+
+    Backups are not ours: whoever keeps some lets them run out.
+    """
+    address = valid_address(address)
+    mails = list(_rehearsed_mails(workspace, address))
+    if dry_run:
+        held = workspace.leaving.person(address)
+        rows = sum(len(found) for table, found in held.items() if table != "deliveries")
+        return Forgotten(was_reader="subscriber" in held, rows=rows, files=len(mails))
+    erased: Erased = workspace.leaving.erase(address, now)
+    for path in mails:
+        path.unlink(missing_ok=True)
+    return Forgotten(was_reader=bool(erased.subscriber), rows=erased.rows, files=len(mails))
+
+
+def _rehearsed_mails(workspace: Workspace, address: str) -> Iterator[Path]:
+    """Mails in ``outbox/`` that went to this address: a rehearsed confirmation was for whoever asked."""
+    wanted = {spelling.casefold().encode() for spelling in (address, address_key(address))}
+    for path in sorted(workspace.outbox_folder.rglob("*.eml")):
+        head = path.read_bytes().lower()
+        if any(spelling in head for spelling in wanted):
+            yield path
+
+
+# --------------------------------------------------------------------------- taking everything elsewhere
+
+
+def export_everything(workspace: Workspace, folder: Path) -> dict[str, int]:
+    """Every table as CSV and as JSON in a new folder; how many rows each has.
+
+    The folder is there whole or not at all, and only its owner may read it. The items themselves are the
+    files in ``queue/`` and stay where they are.
+    """
+    if folder.exists():
+        raise UserError(f"{folder} exists already; name a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    growing = folder.parent / f".{folder.name}.{secrets.token_hex(6)}.tmp"
+    growing.mkdir(mode=0o700)
+    try:
+        with everything(workspace.engine, mode=workspace.mode) as sheets:
+            counts = {sheet.name: _write(sheet, growing) for sheet in sheets}
+        growing.rename(folder)
+    except BaseException:
+        shutil.rmtree(growing, ignore_errors=True)
+        raise
+    _sync(folder.parent)
+    return counts
+
+
+def _write(sheet: Sheet, folder: Path) -> int:
+    """Both files of a sheet, side by side, from one reading."""
+    count = 0
+    with (
+        replacing(folder / f"{sheet.name}.csv") as table,
+        replacing(folder / f"{sheet.name}.json") as document,
+    ):
+        table.write(_csv([sheet.columns]))
+        document.write(b"[")
+        for row in sheet.rows:
+            values = [_plain(value) for value in row]
+            table.write(_csv([values]))
+            entry = json.dumps(dict(zip(sheet.columns, values, strict=True)), ensure_ascii=False)
+            document.write((",\n" if count else "\n").encode() + entry.encode())
+            count += 1
+        document.write(b"\n]\n")
+    return count
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        [guarded(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
+    return text.getvalue().encode()
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
