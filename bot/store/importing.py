@@ -21,7 +21,7 @@ from sqlalchemy import BigInteger, Connection, Table, bindparam, insert, literal
 
 from bot.store.rows import batches
 from bot.store.schema import moment, subscriber, subscription
-from bot.store.suppression import ALL, Hasher, barred
+from bot.store.suppression import ALL, Barrier, Hasher
 
 ROWS = 1_000  # of one batch; past this it gets no faster, and memory stays small
 _MOST_VALUES = 32_000  # of one statement, in SQLite
@@ -95,7 +95,8 @@ class Writer:
     def __init__(
         self, connection: Connection, *, now: datetime, source: str, hasher: Hasher | None = None
     ) -> None:
-        self.connection, self.source, self.hasher = connection, source, hasher
+        self.connection, self.source = connection, source
+        self.barred = Barrier(connection, hasher).barred
         self.moment = moment(now)
         self._ids, self._next_id = secrets.token_hex(8), secrets.randbits(63)
 
@@ -112,10 +113,6 @@ class Writer:
             (of, address, key, name, lang, at, source)
             for of, key, (address, name, lang, _) in zip(ids, keys, signups, strict=True)
         ]
-
-    def barred(self, keys: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """Who of these must not get which newsletters."""
-        return barred(self.connection, keys, self.hasher)
 
     def letters(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Subscribe: newsletter and reader's id."""

@@ -17,7 +17,7 @@ from bot.store.schema import suppression
 
 ALL = ""  # instead of a newsletter's name
 ERASED = "erased:"
-_MANY = 500
+_MANY = 2_000
 
 
 class Hasher:
@@ -54,25 +54,46 @@ def lift(connection: Connection, names: Collection[str], newsletters: Collection
     )
 
 
-def barred(
-    connection: Connection, keys: Collection[str], hasher: Hasher | None = None
-) -> Mapping[str, frozenset[str]]:
-    """Of these address keys, who must not get which newsletters; ``ALL`` stands for every one.
+class Barrier:
+    """Looks many up within one transaction. It asks only for what there is: nobody erased, nothing hashed."""
 
-    Without a hasher, or while nobody was ever erased, only the keys in clear are looked up.
-    """
-    of = {key: key for key in keys}
-    if hasher is not None and _somebody_was_erased(connection):
-        of = {name: key for key in keys for name in hasher.names(key)}
-    found: dict[str, set[str]] = {}
-    for some in batches(of, _MANY):
-        query = select(suppression.c.address_key, suppression.c.newsletter)
-        for name, newsletter in connection.execute(query.where(suppression.c.address_key.in_(some))):
-            found.setdefault(of[name], set()).add(newsletter)
-    return {key: frozenset(newsletters) for key, newsletters in found.items()}
+    def __init__(self, connection: Connection, hasher: Hasher | None = None) -> None:
+        self._connection = connection
+        self._is_open = connection.execute(select(suppression.c.reason).limit(1)).first() is None
+        self._hasher = None if self._is_open or not somebody_was_erased(connection) else hasher
+
+    def barred(self, keys: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Of these address keys, who must not get which newsletters; ``ALL`` stands for every one."""
+        if self._is_open or not keys:
+            return {}
+        of = {key: key for key in keys}
+        if self._hasher is not None:
+            of = {name: key for key in keys for name in self._hasher.names(key)}
+        found: dict[str, set[str]] = {}
+        for some in batches(of, _MANY):
+            for name, newsletter in self._rows(some):
+                found.setdefault(of[name], set()).add(newsletter)
+        return {key: frozenset(newsletters) for key, newsletters in found.items()}
+
+    def _rows(self, names: Sequence[str]) -> Sequence[tuple[str, str]]:
+        """As the driver gives them: for a million readers SQLAlchemy's way takes three times as long."""
+        mark = "?" if self._connection.dialect.paramstyle == "qmark" else "%s"
+        marks = ", ".join([mark] * len(names))
+        sql = f"SELECT address_key, newsletter FROM suppression WHERE address_key IN ({marks})"  # noqa: S608
+        result = self._connection.exec_driver_sql(sql, tuple(names))
+        rows: Sequence[tuple[str, str]] = result.cursor.fetchall() if result.cursor else ()
+        result.close()
+        return rows
 
 
-def _somebody_was_erased(connection: Connection) -> bool:
-    name = suppression.c.address_key
-    between = (name >= ERASED) & (name < ERASED[:-1] + chr(ord(ERASED[-1]) + 1))
-    return connection.execute(select(name).where(between).limit(1)).first() is not None
+def somebody_was_erased(connection: Connection) -> bool:
+    """Whether hashes have to be looked at. No address begins like one: it would need a colon."""
+    # Not a range of texts: in some of PostgreSQL's collations a colon has no place.
+    query = select(suppression.c.reason).where(suppression.c.address_key.startswith(ERASED))
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def is_erased(connection: Connection, hasher: Hasher, address_key: str) -> bool:
+    """Whether this person was erased, and did not come back since."""
+    query = select(suppression.c.reason).where(suppression.c.address_key.in_(hasher.names(address_key)[1:]))
+    return connection.execute(query.limit(1)).first() is not None
