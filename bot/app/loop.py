@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from bot.app.hooks import tell_due, tell_until_stopped
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
 from bot.errors import BusyError
@@ -33,7 +34,10 @@ async def play(
     clock = _now if workspace.mode == "live" and not dry_run else None
     now: datetime | None = start
     while now is not None and now <= end and not stop.is_set():
-        yield now, await tick(workspace, now, dry_run=dry_run, clock=clock, stopping=stop.is_set)
+        ticked = await tick(workspace, now, dry_run=dry_run, clock=clock, stopping=stop.is_set)
+        if not dry_run:
+            await tell_due(workspace, clock=_now, stopping=stop.is_set)
+        yield now, ticked
         now = next_moment(workspace, now)
 
 
@@ -41,6 +45,17 @@ async def run_until_stopped(
     workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
 ) -> None:
     """Tick now and whenever something may be due, until ``stop`` is set; what is on the wire is finished."""
+    telling = asyncio.create_task(tell_until_stopped(workspace, stop))
+    try:
+        await _tick_until_stopped(workspace, stop, told)
+    finally:
+        stop.set()
+        await telling
+
+
+async def _tick_until_stopped(
+    workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
+) -> None:
     while not stop.is_set():
         now = _now()
         with suppress(BusyError):  # another run does the work; look again after the nap

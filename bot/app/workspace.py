@@ -26,6 +26,7 @@ from bot.store.bouncing import Bounces
 from bot.store.engine import open_store
 from bot.store.joining import Joining
 from bot.store.leaving import Leaving
+from bot.store.hooks import Hooks
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
 from bot.store.pace import Pace
@@ -117,6 +118,10 @@ class Workspace:
     @cached_property
     def bounces(self) -> Bounces:
         return Bounces(self.engine)
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        return Hooks(self.engine)
 
     @cached_property
     def templates(self) -> Templates:

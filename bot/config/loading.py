@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,12 @@ from pydantic_settings import (
 from bot.config.explaining import FILE, did_you_mean, dotenv_names, explained
 from bot.config.settings import Settings
 from bot.errors import ConfigError
+from bot.hooks.signing import key_of
+
+_MAKE_ONE = (
+    "make one with: python3 -c 'import base64, secrets; "
+    'print("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())\''
+)
 
 
 def load_settings(workspace: Path) -> Settings:
@@ -107,8 +114,34 @@ def _check_together(settings: Settings, file: Path) -> None:
             )
         if table.min_items > table.max_items:
             raise ConfigError(file, f"newsletters.{name}.min_items", "is greater than max_items", "lower it")
+    _check_hooks(settings, file)
     if settings.mode == "live":
         _check_live(settings, file)
+
+
+def _check_hooks(settings: Settings, file: Path) -> None:
+    """Every call is signed, and travels where nobody else can read it."""
+    for name, table in settings.hooks.items():
+        secret = f"BOT_HOOKS__{name.upper()}__SECRET"
+        if text := table.secret.get_secret_value():
+            try:
+                key_of(text)
+            except ValueError as error:
+                raise ConfigError(".env", secret, str(error), _MAKE_ONE) from error
+        elif settings.mode == "live":
+            raise ConfigError(".env", secret, "is empty: no call could be signed", _MAKE_ONE)
+        url = urlsplit(table.url)
+        if settings.mode == "live" and url.scheme != "https" and not _is_loopback(url.hostname or ""):
+            raise ConfigError(
+                file, f"hooks.{name}.url", "is not https", "only a program on this computer may have http"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_live(settings: Settings, file: Path) -> None:

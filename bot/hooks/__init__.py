@@ -1,0 +1,1 @@
+"""Telling other programs: how a call is signed, made, and judged by its answer."""
