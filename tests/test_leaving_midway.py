@@ -1,0 +1,79 @@
+"""Leaving while the issue is on its way: who has left does not get it, whatever else goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.app.publish import tick
+from bot.app.workspace import Workspace
+from bot.model import State
+from bot.store.importing import Signup
+from tests.support.live_workspace import NOW, deliveries, mail_only
+from tests.support.pipelining_server import Server, pipelining_server
+
+READERS, LEAVERS = 2_000, 100
+FAULTS = [("DATA", "451 4.3.0 later"), ("BODY", "drop"), ("RCPT", "550 5.1.1 no such user")]
+
+
+@pytest.mark.slow
+async def test_who_leaves_while_the_issue_is_sent_does_not_get_it(tmp_path: Path) -> None:
+    """Servers refuse, put off and cut off on the way; each of the others gets it, and no leaver does."""
+    async with pipelining_server() as mail:
+        here = with_readers(tmp_path, mail)
+        for step, fault in 3 * FAULTS:
+            mail.script.extend([None] * 20)
+            mail.fail(step, fault)
+        workspace = Workspace(here)
+        leavers = late_readers(workspace)
+        sending = asyncio.create_task(tick(workspace, NOW))
+        while len(mail.accepted) < 50:  # noqa: ASYNC110 - the server knows nothing of events
+            await asyncio.sleep(0.001)
+        reached = len(mail.accepted)
+        await asyncio.to_thread(leave, workspace, leavers)
+        left_at = len(mail.accepted)
+        await sending
+        for hour in (1, 2, 3):  # a 451 makes the account rest, and its letter wait
+            await tick(workspace, NOW + hour * timedelta(hours=1))
+        workspace.release()
+
+    got = takers(mail)
+    states = Counter(delivery.state for delivery in deliveries(here, *State))
+    assert reached < left_at < READERS - LEAVERS
+    assert not got.keys() & leavers.keys()
+    assert states[State.CANCELLED] == LEAVERS
+    assert (states[State.FAILED], states[State.SENT]) == (3, READERS - LEAVERS - 3)
+    assert len(got) == states[State.SENT]
+
+
+def with_readers(folder: Path, mail: Server) -> Path:
+    here = mail_only(folder, mail.port, readers=0)
+    with (here / "bot.toml").open("a") as file:
+        file.write("[channels.mail.pace]\nper_second = 500\n")  # so that there is a while to leave in
+    workspace = Workspace(here)
+    rows = [Signup(address=f"reader{n}@inbox{n % 7}.ngo", newsletters=("weekly",)) for n in range(READERS)]
+    workspace.audience.add_many(rows, now=NOW, source="test")
+    workspace.release()
+    return here
+
+
+def late_readers(workspace: Workspace) -> dict[str, str]:
+    """Ids by address of those whose turn comes last: letters stand in the order of ids."""
+    everybody = [(reader.id, reader.address) for reader in workspace.audience.subscribers("weekly")]
+    return {address: of for of, address in sorted(everybody)[-LEAVERS:]}
+
+
+def leave(workspace: Workspace, people: dict[str, str]) -> None:
+    for of in people.values():
+        assert workspace.leaving.unsubscribe(of, "weekly", now=NOW, means="one click")
+
+
+def takers(mail: Server) -> Counter[str]:
+    """Who got it, by the To field of what was accepted."""
+    found = (re.search(rb"(?m)^To: (\S+)\r$", mail.bodies[name]) for name in mail.accepted)
+    return Counter(to[1].decode() for to in found if to)
