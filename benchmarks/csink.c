@@ -3,7 +3,8 @@
  * Build: cc -O2 -o csink csink.c -lssl -lcrypto
  * Usage: csink PORT [-d delay_us] [-n quit_after_messages] [-o dump_file] [-k dump_every] [-P] [-B] [-T certificate -K key]
  * -d delays the answers to each packet (a round trip of that length); -P: no PIPELINING; -B: no CHUNKING;
- * -T, -K: TLS from the start (PEM). On SIGTERM, SIGINT or after -n messages it prints one line of JSON.
+ * -T, -K: TLS from the start (PEM). On SIGTERM, SIGINT or after -n messages it prints one line of JSON:
+ * "distinct" counts the recipients that got at least one, "last" is the last dot's moment (CLOCK_MONOTONIC).
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -26,7 +27,7 @@ static SSL_CTX*ctx;
 
 enum { CMD, DATA, BDAT };
 struct conn { SSL*ssl; int hs; int fd, state, inmsg, last, closing; long need; char line[4096]; int ll; char tail[5]; int tl;
-  char out[65536]; int ol; char *cap; size_t capl, capz; };
+  char out[65536]; int ol; char *cap; size_t capl, capz; unsigned long who; };
 static long nmsg, nbytes, nconn, naccept, nreads, nrcpt, maxconn, curconn; static volatile sig_atomic_t stop;
 static long delay_us, quit_after; static FILE *dump; static long dump_every = 1; static int nopipe, nochunk;
 static int ep;
@@ -37,11 +38,16 @@ static void onsig(int s){ stop=1; }
 static void reply(struct conn*c,const char*s){ int n=strlen(s); if(c->ol+n<(int)sizeof c->out){ memcpy(c->out+c->ol,s,n); c->ol+=n; } }
 static void cap(struct conn*c,const char*p,size_t n){ if(!dump|| (nmsg%dump_every)) return;
   if(c->capl+n>c->capz){ c->capz=(c->capl+n)*2; c->cap=realloc(c->cap,c->capz);} memcpy(c->cap+c->capl,p,n); c->capl+=n; }
+/* a set of 64-bit hashes: whoever got a message; 0 is an empty place */
+static unsigned long *got; static size_t ngot, room;
+static void keep(unsigned long h){ size_t i=h&(room-1); while(got[i]&&got[i]!=h) i=(i+1)&(room-1); if(!got[i]){ got[i]=h; ngot++; } }
+static void note(unsigned long h){ if(2*ngot>=room){ unsigned long*old=got; size_t n=room; room=n?2*n:1<<16; got=calloc(room,sizeof*got); ngot=0; for(size_t i=0;i<n;i++) if(old[i]) keep(old[i]); free(old); } keep(h); }
+static unsigned long hash(const char*p){ unsigned long h=14695981039346656037UL; for(;*p;p++) h=(h^(unsigned char)*p)*1099511628211UL; return h?h:1; }
 static void done(struct conn*c,int dot){ if(dump && nmsg%dump_every==0){ size_t n=c->capl; fprintf(dump,"\n=====MSG %zu %d\n",n,dot); fwrite(c->cap,1,n,dump); }
-  c->capl=0; nmsg++; t_last=now(); reply(c,"250 2.0.0 Ok: queued as ABCDEF012345\r\n"); if(quit_after&&nmsg>=quit_after) stop=1; }
+  c->capl=0; nmsg++; note(c->who); t_last=now(); reply(c,"250 2.0.0 Ok: queued as ABCDEF012345\r\n"); if(quit_after&&nmsg>=quit_after) stop=1; }
 static void cmd(struct conn*c){ char*l=c->line; 
   if(!strncasecmp(l,"MAIL",4)){ if(dump&&nmsg%dump_every==0){cap(c,l,c->ll);cap(c,"\r\n",2);} reply(c,"250 2.1.0 Ok\r\n"); if(!t_first)t_first=now(); }
-  else if(!strncasecmp(l,"RCPT",4)){ nrcpt++; if(dump&&nmsg%dump_every==0){cap(c,l,c->ll);cap(c,"\r\n",2);} reply(c,"250 2.1.5 Ok\r\n"); }
+  else if(!strncasecmp(l,"RCPT",4)){ nrcpt++; c->who=hash(l); if(dump&&nmsg%dump_every==0){cap(c,l,c->ll);cap(c,"\r\n",2);} reply(c,"250 2.1.5 Ok\r\n"); }
   else if(!strncasecmp(l,"DATA",4)){ reply(c,"354 End data with <CR><LF>.<CR><LF>\r\n"); c->state=DATA; memcpy(c->tail,"\r\n",2); c->tl=2; }
   else if(!strncasecmp(l,"BDAT",4)){ char*e; c->need=strtol(l+4,&e,10); c->last=strcasestr(e,"LAST")!=NULL; c->state=BDAT; }
   else if(!strncasecmp(l,"EHLO",4)){ reply(c,"250-csink\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"); if(!nopipe)reply(c,"250-PIPELINING\r\n"); if(!nochunk)reply(c,"250-CHUNKING\r\n"); reply(c,"250 ENHANCEDSTATUSCODES\r\n"); }
@@ -88,4 +94,4 @@ int main(int ac,char**av){ int port=atoi(av[1]),o; optind=2; while((o=getopt(ac,
     if(ph){ double t=now(); while(ph&&ph->due<=t){ struct pend*x=ph; ph=x->next; if(!ph)pt=0; if(write(x->c->fd,x->buf,x->n)<0){} if(x->buf[x->n]) closec(x->c); free(x->buf); free(x);} } }
   struct rusage ru; getrusage(RUSAGE_SELF,&ru); double u=ru.ru_utime.tv_sec+ru.ru_utime.tv_usec*1e-6, s=ru.ru_stime.tv_sec+ru.ru_stime.tv_usec*1e-6, w=t_last-t_first;
   if(dump)fclose(dump);
-  printf("{\"msgs\":%ld,\"rcpts\":%ld,\"bytes\":%ld,\"conns\":%ld,\"maxconn\":%ld,\"reads\":%ld,\"wall\":%.3f,\"rate\":%.0f,\"sink_user\":%.3f,\"sink_sys\":%.3f,\"sink_us_per_msg\":%.1f}\n",nmsg,nrcpt,nbytes,naccept,maxconn,nreads,w,w>0?nmsg/w:0,u,s,nmsg?(u+s)/nmsg*1e6:0); return 0; }
+  printf("{\"msgs\":%ld,\"rcpts\":%ld,\"bytes\":%ld,\"conns\":%ld,\"maxconn\":%ld,\"reads\":%ld,\"wall\":%.3f,\"rate\":%.0f,\"sink_user\":%.3f,\"sink_sys\":%.3f,\"sink_us_per_msg\":%.1f,\"distinct\":%zu,\"last\":%.6f}\n",nmsg,nrcpt,nbytes,naccept,maxconn,nreads,w,w>0?nmsg/w:0,u,s,nmsg?(u+s)/nmsg*1e6:0,ngot,t_last); return 0; }

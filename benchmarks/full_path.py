@@ -1,15 +1,18 @@
 """An issue to many readers, from the ledger to the wire: leases, claims on disk, compiled letters, outcomes.
 
-    .venv/bin/python benchmarks/full_path.py [READERS] [ROUNDS]
+    .venv/bin/python benchmarks/full_path.py [READERS] [ROUNDS] [--plain] [--tls] [--dkim] [--delay] [--peers]
 
 Beside it, in turns on the same machine and to the same sink: Postfix's own generator ``smtp-source -d -s 10``
-with mails of the same size, which keeps no ledger. Each mail is personal (name, address, unsubscribe link,
-Message-ID). The rate is the sink's own, from the first MAIL to the last dot. Needs cc and Debian's postfix.
-The ways take turns within a round; the table has medians, and the median of each round's ratio.
+with mails of the same size, and nodemailer, Django and aiosmtplib with the same words; none of them keeps a
+ledger. Each mail is personal (name, address, unsubscribe link, Message-ID). The rate is the sink's own, from
+the first MAIL to the last dot. The ways take turns within a round; the table has medians, and each ratio is
+the median of the rounds' own. Without an option all of them run. Needs cc with OpenSSL's headers and Debian's
+postfix; the peers are put into a cache folder (peers/), and the table says which could not be had.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -20,13 +23,26 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peers import TOKEN, Peer, peers
+from smtp_wire import Way as Wire
+from smtp_wire import certificate_for_localhost, sink
+
+if TYPE_CHECKING:
+    from bot.app.workspace import Workspace
+    from bot.model import Message
 
 HERE = Path(__file__).parent
-CONNECTIONS = 10
 SLOT = datetime(2026, 11, 20, 2, tzinfo=UTC)
+STORIES = 4  # long ones
+DELAY = 20  # milliseconds
+YARDSTICK = "smtp-source -d -s 10"
+NODEMAILER, SIGNED_NODEMAILER = "nodemailer", "DKIM: nodemailer"
 
 SETTINGS = """
 mode = "live"
@@ -40,41 +56,124 @@ slots = ["Fri 09:00"]
 sender = "The Shelf <weekly@news.shelf.ngo>"
 [channels.mail]
 type = "email"
-host = "127.0.0.1"
+host = "localhost"
 port = {port}
-security = "none"
 connections = {connections}
+"""
+TLS = """
+security = "tls"
+ca_file = "{certificate}"
+"""
+DKIM = """
+dkim_domain = "news.shelf.ngo"
+dkim_selector = "s1"
+dkim_key_file = "{key}"
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """One row of the table."""
+    """One row of ours: how many processes on which loop, to what kind of sink."""
 
     name: str
     loop: str = "asyncio"
     processes: int = 1
+    connections: int = 10  # of all processes together
+    tls: bool = False
+    dkim: bool = False
+    delay: int = 0  # milliseconds before each answer
+    share: float = 1.0  # of the readers: slow ways have fewer
+
+    def settings(self, port: int, tools: Tools) -> str:
+        """The workspace's."""
+        text = SETTINGS.format(port=port, connections=self.connections // self.processes)
+        text += TLS.format(certificate=tools.certificate) if self.tls else 'security = "none"\n'
+        return text + (DKIM.format(key=tools.key) if self.dkim else "")
 
 
-WAYS = (
-    Way(name="one process, asyncio"),
-    Way(name="one process, uvloop", loop="uvloop"),
-    Way(name="two processes, asyncio", processes=2),
-    Way(name="two processes, uvloop", loop="uvloop", processes=2),
+WAYS = {
+    "plain": (
+        Way(name="one process, asyncio"),
+        Way(name="one process, uvloop", loop="uvloop"),
+        Way(name="two processes, asyncio", processes=2),
+        Way(name="two processes, uvloop", loop="uvloop", processes=2),
+    ),
+    "tls": (
+        Way(name="TLS, one, asyncio", tls=True),
+        Way(name="TLS, one, uvloop", tls=True, loop="uvloop"),
+        Way(name="TLS, two, asyncio", tls=True, processes=2),
+        Way(name="TLS, two, uvloop", tls=True, loop="uvloop", processes=2),
+    ),
+    "dkim": (
+        Way(name="DKIM, one, asyncio", dkim=True, share=0.25),
+        Way(name="DKIM, one, uvloop", dkim=True, loop="uvloop", share=0.25),
+        Way(name="DKIM, two, uvloop", dkim=True, loop="uvloop", processes=2, share=0.25),
+    ),
+    "delay": (
+        Way(name=f"{DELAY} ms, 50, asyncio", delay=DELAY, connections=50, share=0.5),
+        Way(name=f"{DELAY} ms, 50, uvloop", delay=DELAY, connections=50, share=0.5, loop="uvloop"),
+    ),
+}
+
+# What issue 3 asks for: way, beside whom ("": mails a second), at least.
+GOALS = (
+    ("one process, asyncio", YARDSTICK, 0.6),
+    ("one process, uvloop", YARDSTICK, 1.1),
+    ("two processes, uvloop", YARDSTICK, 1.5),
+    ("one process, asyncio", NODEMAILER, 20),
+    ("one process, asyncio", "Django", 50),
+    ("one process, asyncio", "aiosmtplib", 50),
+    ("TLS, one, asyncio", YARDSTICK, 0.5),
+    ("DKIM, one, asyncio", SIGNED_NODEMAILER, 8),
+    (f"{DELAY} ms, 50, asyncio", "", 2_200),
+    (f"{DELAY} ms, 50, uvloop", "", 2_200),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What a round needs: the sink's program, its certificate, a key, a workspace to copy, and the words."""
+
+    program: Path
+    certificate: Path
+    key: Path
+    template: Path
+    words: Path
 
 
 # --------------------------------------------------------------------------- a prepared workspace
 
 
-def prepare(folder: Path, readers: int) -> int:
-    """A workspace with that many subscribers; returns the size of one mail."""
+def make_tools(folder: Path, readers: int) -> tuple[Tools, int]:
+    """All of it, and the size of one mail."""
+    tools = Tools(
+        program=folder / "csink",
+        certificate=certificate_for_localhost(folder),
+        key=folder / "dkim.pem",
+        template=folder / "template",
+        words=folder / "words",
+    )
+    source = HERE / "csink.c"
+    subprocess.run(["cc", "-O2", "-o", tools.program, source, "-lssl", "-lcrypto"], check=True)
+    make_key = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out"
+    subprocess.run([*make_key.split(), tools.key], check=True, capture_output=True)
+    tools.words.mkdir()
+    size, words = prepare(tools.template, readers)
+    link = words.mailing.unsubscribe_url
+    for name, text in {"html": words.html, "text": words.text}.items():
+        assert link in text
+        (tools.words / name).write_text(text.replace(link, TOKEN))
+    return tools, size
+
+
+def prepare(folder: Path, readers: int) -> tuple[int, Message]:
+    """A workspace with that many subscribers; returns the size of one mail, and its words."""
     from bot.app.workspace import Workspace
     from bot.model import Recipient
     from bot.store.audience import Signup
 
     (folder / "queue").mkdir(parents=True)
-    (folder / "bot.toml").write_text(SETTINGS.format(port=1, connections=CONNECTIONS))
+    (folder / "bot.toml").write_text(SETTINGS.format(port=1, connections=1) + 'security = "none"\n')
     here = Workspace(folder)
     names = ("Ana", "สมชาย", "ليلى الأحمد", "Jean-Baptiste de la Tour", "")
     here.audience.add_many(
@@ -85,53 +184,46 @@ def prepare(folder: Path, readers: int) -> int:
         now=SLOT,
         source="benchmark",
     )
-    letter = (
-        here.channels["mail"]
-        .compiled(message())
-        .letter(  # type: ignore[attr-defined]
-            Recipient(id="0" * 32, address="reader1@example1.com", name="Ana"),
-            key="0" * 64,
-            values={"unsubscribe_token": "x" * 43},
-        )
+    words = message(here)
+    compiled = here.channels["mail"].compiled(words)  # type: ignore[attr-defined]
+    letter = compiled.letter(
+        Recipient(id="0" * 32, address="reader1@example1.com", name="Ana"),
+        key="0" * 64,
+        values={"unsubscribe_token": "x" * 43},
     )
-    here.engine.dispose()
-    return len(letter.content)
+    here.release()
+    return len(letter.content), words
 
 
-def message():  # type: ignore[no-untyped-def]
-    """An issue of about 50 kB on the wire."""
-    from bot.model import ListFields, Message, placeholder
+def message(here: Workspace) -> Message:
+    """A real issue of about 50 kB on the wire: the first stories of the sample queue without a picture."""
+    from bot.model import Issue
+    from bot.reader import read_queue
+    from bot.rendering.issue import render_issue
 
-    link = f"https://news.shelf.ngo/u/weekly/{placeholder('unsubscribe_token')}"
-    story = "<h2>A headline</h2><p>" + "Some words about a law, a court and a union. " * 30 + "</p>"
-    html = f"<html><body>{story * 28}<p>1 Street, 10000 Town. <a href='{link}'>Leave</a></p></body></html>"
-    text = "A headline\n\n" + "Some words about a law, a court and a union.\n" * 140
-    return Message(
-        kind="issue",
-        lang="en",
-        subject="The Shelf: 30 items, 20 November 2026",
-        text=f"{text}\n1 Street, 10000 Town\n{link}\n",
-        html=html,
-        date=SLOT,
-        mailing=ListFields(
-            sender="The Shelf <weekly@news.shelf.ngo>",
-            reply_to="",
-            list_id="weekly.news.shelf.ngo",
-            list_name="The Shelf",
-            archive_url="https://news.shelf.ngo/issues/weekly/1",
-            help_url="https://news.shelf.ngo/",
-            unsubscribe_url=link,
-        ),
-    )
+    items = [item for item in read_queue(HERE.parent / "queue").items if not item.image][:STORIES]
+    issue = Issue(newsletter="weekly", number=1, slot=SLOT, items=tuple(items))
+    return render_issue(issue, here.newsletter("weekly"), here.settings.publication.value, here.templates)
+
+
+def record(folder: Path) -> int:
+    """The issue, planned for everybody; how many that are."""
+    from bot.app.workspace import Workspace
+    from bot.model import Issue
+
+    here = Workspace(folder)
+    issue = Issue(newsletter="weekly", number=1, slot=SLOT, items=())
+    count = here.mailings.record_issue(issue, {"": message(here)}, "mail", datetime.now(UTC))
+    here.release()
+    return count
 
 
 def send(folder: Path, loop: str) -> None:
-    """One process of a send; prints what it sent, its CPU seconds and its peak memory in MB."""
+    """One process of a send; prints what it sent, its CPU seconds and its memory in MB."""
     from bot.app.publish import mailers_of
     from bot.app.workspace import Workspace
 
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, start = time.process_time(), peak_memory()
     factory = None
     if loop == "uvloop":
         import uvloop
@@ -141,11 +233,17 @@ def send(folder: Path, loop: str) -> None:
     (mailer,) = mailers_of(here, lambda: datetime.now(UTC), lambda: False)
     with asyncio.Runner(loop_factory=factory) as runner:
         report = runner.run(mailer.run())
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(
-        json.dumps({"sent": report.sent, "cpu": cpu, "start": start / 1024, "peak": after.ru_maxrss / 1024})
-    )
+    cpu = time.process_time() - before
+    print(json.dumps({"sent": report.sent, "cpu": cpu, "start": start, "peak": peak_memory()}))
+
+
+def peak_memory() -> float:
+    """MB at most so far. ``ru_maxrss`` would begin with the parent's."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 # --------------------------------------------------------------------------- one run
@@ -157,79 +255,139 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ours(way: Way, template: Path, program: Path, readers: int) -> dict[str, float]:
+def children(folder: Path, way: Way) -> list[dict[str, float]]:
+    """The processes of a send, from their start to their end."""
+    command = [sys.executable, str(HERE / "full_path.py"), "send", str(folder), way.loop]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(way.processes)]
+    return [json.loads(child.communicate()[0]) for child in running]
+
+
+def ours(way: Way, tools: Tools, readers: int) -> dict[str, float]:
     """A fresh copy of the workspace, an issue planned, then sent by that many processes."""
-    from smtp_wire import Way as Wire
-    from smtp_wire import sink
-
-    from bot.app.workspace import Workspace
-    from bot.model import Issue
-
     with tempfile.TemporaryDirectory() as name:
         folder, port, report = Path(name) / "news", free_port(), dict[str, float]()
-        shutil.copytree(template, folder)
-        (folder / "bot.toml").write_text(SETTINGS.format(port=port, connections=CONNECTIONS // way.processes))
-        here = Workspace(folder)
-        issue = Issue(newsletter="weekly", number=1, slot=SLOT, items=())
-        assert here.mailings.record_issue(issue, {"": message()}, "mail", datetime.now(UTC)) == readers
-        here.engine.dispose()
-        with sink(program, port, Wire(name="", client=""), program, report):
-            command = [sys.executable, __file__, "send", str(folder), way.loop]
-            children = [
-                subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(way.processes)
-            ]
-            results = [json.loads(child.communicate()[0]) for child in children]
-        assert report["msgs"] == readers, f"{way.name}: {report['msgs']} of {readers} arrived"
-        assert sum(result["sent"] for result in results) == readers
+        shutil.copytree(tools.template, folder)
+        (folder / "bot.toml").write_text(way.settings(port, tools))
+        if way.share < 1:
+            keep_only(folder, int(readers * way.share))
+        count = record(folder)
+        wire = Wire(name="", client="", tls=way.tls, delay=way.delay)
+        with sink(tools.program, port, wire, tools.certificate, report):
+            results = children(folder, way)
+        arrived = (report["msgs"], report["distinct"])
+        assert arrived == (count, count), f"{way.name}: {arrived} of {count} arrived, and to so many readers"
+        assert sum(result["sent"] for result in results) == count
     return {
         "rate": report["rate"],
-        "cpu": sum(result["cpu"] for result in results) / readers * 1e6,
+        "cpu": sum(result["cpu"] for result in results) / count * 1e6,
         "memory": max(result["peak"] - result["start"] for result in results),
     }
 
 
-def yardstick(program: Path, size: int, count: int) -> dict[str, float]:
-    """smtp-source with ten sessions."""
-    from smtp_wire import Way as Wire
-    from smtp_wire import sink
+def keep_only(folder: Path, count: int) -> None:
+    """A shorter list."""
+    import sqlite3
 
+    with sqlite3.connect(folder / "state" / "ledger.sqlite3") as ledger:
+        ledger.execute("PRAGMA foreign_keys=ON")
+        every = "SELECT id FROM subscriber ORDER BY id LIMIT -1 OFFSET ?"
+        ledger.execute(f"DELETE FROM subscription WHERE subscriber_id IN ({every})", (count,))
+        ledger.execute(f"DELETE FROM subscriber WHERE id IN ({every})", (count,))
+    ledger.close()
+
+
+def others(tools: Tools, count: int, size: int, peer: Peer | None) -> dict[str, float]:
+    """A peer, or without one smtp-source with ten sessions."""
     port, report = free_port(), dict[str, float]()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with sink(program, port, Wire(name="", client=""), program, report):
-        options = f"-d -s {CONNECTIONS} -l {size} -m {count} -f a@example.org -t b@example.com"
-        subprocess.run(["smtp-source", *options.split(), f"127.0.0.1:{port}"], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with sink(tools.program, port, Wire(name="", client=""), tools.certificate, report):
+        if peer:
+            peer.start(port, tools.words)
+        else:
+            options = f"-d -s 10 -l {size} -m {count} -f a@example.org -t b@example.com"
+            subprocess.run(["smtp-source", *options.split(), f"127.0.0.1:{port}"], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert report["msgs"] == count, f"{peer.name if peer else YARDSTICK}: {report['msgs']} of {count} arrived"
+    mean = report["bytes"] / count
+    assert 0.8 * size < mean < 1.25 * size, f"{peer}: {mean:.0f} bytes a mail where ours has {size}"
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"rate": report["rate"], "cpu": cpu / count * 1e6, "memory": 0.0}
 
 
-def main(readers: int, rounds: int) -> None:
-    """Rounds of all ways in turn, and the table."""
+# --------------------------------------------------------------------------- all of them, in turns
+
+
+Rows = dict[str, list[dict[str, float]]]
+
+
+def run(tools: Tools, size: int, readers: int, rounds: int, kinds: set[str]) -> tuple[Rows, list[Peer]]:
+    """Rounds of all ways in turn."""
+    rows: Rows = {}
+    beside = peers(tools.key if "dkim" in kinds else None) if "peers" in kinds else []
+    for _ in range(rounds):
+        rows.setdefault(YARDSTICK, []).append(others(tools, readers, size, None))
+        for peer in beside:
+            if not peer.missing:
+                rows.setdefault(peer.name, []).append(others(tools, peer.count, size, peer))
+        for way in (way for kind, ways in WAYS.items() if kind in kinds for way in ways):
+            rows.setdefault(way.name, []).append(ours(way, tools, readers))
+    return rows, [peer for peer in beside if peer.missing]
+
+
+def ratio(rows: Rows, name: str, base: str) -> float | None:
+    """The median of the rounds' ratios, None where one did not run; ``base`` may be a name's beginning."""
+    found = next((rows[key] for key in rows if key.startswith(base)), None)
+    if found is None or name not in rows:
+        return None
+    return statistics.median(a["rate"] / b["rate"] for a, b in zip(rows[name], found, strict=True))
+
+
+def show(rows: Rows, missing: list[Peer]) -> None:
+    """The table, then what was asked for."""
+    print(f"{'':34}{'mails/s':>9}{'min':>9}{'max':>9}{'CPU us':>8}{'ratio':>8}{'MB above start':>16}")
+    order = [name for kind in WAYS.values() for way in kind if (name := way.name) in rows]
+    for name in [*(name for name in rows if name not in order), *order]:
+        rates = [row["rate"] for row in rows[name]]
+        cpu = statistics.median(row["cpu"] for row in rows[name])
+        memory = max(row["memory"] for row in rows[name])
+        print(
+            f"{name:34}{statistics.median(rates):9,.0f}{min(rates):9,.0f}{max(rates):9,.0f}{cpu:8.0f}"
+            f"{ratio(rows, name, YARDSTICK):8.3f}{f'{memory:16.0f}' if memory else ''}"
+        )
+    for peer in missing:
+        print(f"{peer.name:34}{peer.missing}")
+    print("\nWhat was asked for:")
+    for name, base, least in GOALS:
+        if name not in rows:
+            continue
+        found = ratio(rows, name, base) if base else statistics.median(row["rate"] for row in rows[name])
+        if found is not None:
+            to = f"x {base}" if base else "mails a second"
+            reached = "reached" if found >= least else "FALLS SHORT"
+            print(f"  {name:24}{found:10,.2f} {to:34} at least {least:<7,g}{reached}")
+
+
+def main() -> None:
+    reads = argparse.ArgumentParser(description="From the ledger to the wire, beside its peers.")
+    reads.add_argument("readers", nargs="?", type=int, default=20_000)
+    reads.add_argument("rounds", nargs="?", type=int, default=3)
+    for kind in (*WAYS, "peers"):
+        reads.add_argument(f"--{kind}", action="append_const", dest="kinds", const=kind)
+    chosen = reads.parse_args()
+    kinds = set(chosen.kinds or (*WAYS, "peers"))
     os.environ["BOT_SECRET_KEY"] = "benchmark-key-of-more-than-32-characters"
     with tempfile.TemporaryDirectory() as name:
-        program, template = Path(name) / "csink", Path(name) / "template"
-        build = ["cc", "-O2", "-o", str(program), str(HERE / "csink.c"), "-lssl", "-lcrypto"]
-        subprocess.run(build, check=True)
-        size = prepare(template, readers)
-        rows: dict[str, list[dict[str, float]]] = {}
-        for _ in range(rounds):
-            rows.setdefault("smtp-source -d -s 10", []).append(yardstick(program, size, readers))
-            for way in WAYS:
-                rows.setdefault(way.name, []).append(ours(way, template, program, readers))
-    base = [row["rate"] for row in rows["smtp-source -d -s 10"]]
+        tools, size = make_tools(Path(name), chosen.readers)
+        rows, missing = run(tools, size, chosen.readers, chosen.rounds, kinds)
     print(
-        f"{readers:,} readers, {size:,} bytes a mail, {CONNECTIONS} connections; medians of {rounds} rounds\n"
+        f"{chosen.readers:,} readers, {size:,} bytes a mail, medians of {chosen.rounds} rounds; "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
     )
-    print(f"{'':24}{'mails/s':>9}{'CPU us':>8}{'ratio':>7}{'MB above start':>16}")
-    for name, found in rows.items():
-        ratio = statistics.median(row["rate"] / b for row, b in zip(found, base, strict=True))
-        rate, cpu = (statistics.median(row[key] for row in found) for key in ("rate", "cpu"))
-        print(f"{name:24}{rate:9,.0f}{cpu:8.0f}{ratio:7.2f}{max(row['memory'] for row in found):16.0f}")
+    show(rows, missing)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["send"]:
         send(Path(sys.argv[2]), sys.argv[3])
     else:
-        readers, rounds = (*map(int, sys.argv[1:]), *(20_000, 3)[len(sys.argv) - 1 :])
-        main(readers, rounds)
+        main()
