@@ -83,12 +83,12 @@ def _looked_at(workspace: Workspace, form: Form, now: datetime) -> tuple[str, tu
     """The address in its one form, and all that is wrong."""
     wrong: list[Wrong] = []
     address = ""
+    if not form.newsletters or any(name not in workspace.settings.newsletters for name in form.newsletters):
+        wrong.append(Wrong.NEWSLETTER)
     try:
         address = valid_address(form.address)
     except AudienceError:
         wrong.append(Wrong.ADDRESS)
-    if not form.newsletters or any(name not in workspace.settings.newsletters for name in form.newsletters):
-        wrong.append(Wrong.NEWSLETTER)
     if not wrong and not in_time(workspace.settings.signing_keys, form.stamp, now):
         wrong.append(Wrong.STAMP)
     return address, tuple(wrong)
@@ -138,13 +138,13 @@ async def send_confirmation(
     *,
     site: str = "",
     now: datetime,
-    pauses: Sequence[float] = PAUSES,
+    pauses: Sequence[float] | None = None,
 ) -> bool:
     """Send it over the newsletter's own channel. Where it certainly did not go, the person may ask again."""
     message = confirmation(workspace, request, site=site or workspace.settings.publication.site_url, now=now)
     gone = False
     try:
-        gone = await _sent(workspace, request, message, pauses)
+        gone = await _sent(workspace, request, message, PAUSES if pauses is None else pauses)
     finally:
         if not gone:
             await asyncio.to_thread(workspace.joining.not_sent, request.id, now=now)

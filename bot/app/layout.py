@@ -43,7 +43,7 @@ class Layout:
         exits = self.settings.site.quick_exits
         return exits.get(lang) or exits.get(lang.partition("-")[0]) or self.settings.site.quick_exit
 
-    def page(self, template: str, lang: str, **values: object) -> str:
+    def page(self, template: str, lang: str, /, **values: object) -> str:
         """The page ``templates/web/<template>.html`` with the house's words in this language."""
         words = self.templates.strings(lang)
         frame: dict[str, object] = {

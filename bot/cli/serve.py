@@ -55,6 +55,7 @@ async def _serve(here: Workspace, host: str, port: int) -> None:
 
     config = uvicorn.Config(
         create_app(here, hosts=() if host in EVERYWHERE else (host,)),
+        ws="none",
         log_config=None,
         log_level="warning",
         access_log=False,  # its lines hold addresses and tokens; ours hold neither

@@ -50,7 +50,7 @@ class Templates:
             name: self._env.globals[name] for name in ("range", "dict", "namespace", "joiner")
         }
 
-    def render(self, name: str, **values: object) -> str:
+    def render(self, name: str, /, **values: object) -> str:
         """The template's words. Every fault of the template is a TemplateError with its file and line."""
         try:
             return self._env.get_template(name).render(values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +16,7 @@ from starlette.routing import Match
 
 import bot
 from bot.app.workspace import Workspace
+from bot.errors import StoreError
 from bot.web import readers
 from bot.web.pages import Pages
 from bot.web.readers import Clock
@@ -21,6 +24,7 @@ from bot.web.security import Guard, hosts_of
 
 # Readers' requests are nobody's business: FastAPI would hand them to whatever OpenTelemetry finds set up.
 _NOT_WATCHED: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+_log = logging.getLogger("bot.web")
 _TITLES = {404: "missing", 405: "refused", 400: "refused"}
 
 
@@ -32,7 +36,9 @@ def create_app(
 
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep_hourly(workspace, clock))
         yield
+        sweeping.cancel()
         await workspace.close()
 
     app = FastAPI(
@@ -73,6 +79,16 @@ def create_app(
 
     app.include_router(readers.routes(pages, clock))
     return app
+
+
+async def _sweep_hourly(workspace: Workspace, clock: Clock) -> None:
+    """Forget who asked and never confirmed."""
+    while True:
+        try:
+            await asyncio.to_thread(workspace.joining.sweep, clock())
+        except StoreError as error:
+            _log.warning("old sign-ups were not forgotten: %s", error)
+        await asyncio.sleep(3600)
 
 
 def _allowed(app: FastAPI, request: Request) -> Iterable[str]:
