@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy import Engine, event, func, insert, select, text
 from sqlalchemy.exc import DatabaseError
 
 from bot.errors import AudienceError, StoreError
@@ -24,6 +27,17 @@ NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
 HASHER = Hasher([b"a key of the tests that is long enough", b"an older key of the tests"])
 WORDING = Wording(version="1", lang="en", body="I want this newsletter.")
+ROOT = Path(__file__).parents[1]
+ASKING = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from bot.store.engine import open_store
+from bot.store.joining import Asked, Joining, Limits
+from tests.test_store_joining import HASHER, ask, request
+joining = Joining(open_store(sys.argv[1]), HASHER)
+limits = Limits(per_ip_hour=9_999)
+print([ask(joining, request("ann@example.org"), limits=limits) for _ in range(100)].count(Asked.MAIL))
+"""
 
 
 @pytest.fixture
@@ -88,6 +102,74 @@ def test_who_asks_for_many_addresses_is_not_served(joining: Joining) -> None:
 
     assert answers == [Asked.MAIL] * 20 + [Asked.LIMITED] * 5
     assert ask(joining, request("r99@example.org"), NOW + timedelta(hours=1)) is Asked.MAIL
+
+
+def test_one_visitor_cannot_use_up_what_there_is_for_all(joining: Joining) -> None:
+    limits = Limits(per_ip_hour=3, total_hour=5)
+    for n in range(50):
+        ask(joining, request(f"r{n}@example.org", ip="192.0.2.0/24"), limits=limits)
+        ask(joining, request("r0@example.org", ip=f"10.0.{n}.0/24"), limits=limits)
+
+    assert ask(joining, request("bob@example.org", ip="198.51.100.0/24"), limits=limits) is Asked.MAIL
+
+
+def test_two_processes_send_one_mail(any_store: Engine, store_url: str, tmp_path: Path) -> None:
+    """Each asks a hundred times for the same address, as two web servers would."""
+    asking = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASKING, store_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=60) for process in asking]
+
+    assert [err for _, err in said] == [b"", b""]
+    assert sum(int(out) for out, _ in said) == 1
+
+
+def test_a_reader_costs_the_same_statements_as_a_stranger(joining: Joining, audience: AudienceStore) -> None:
+    """Whoever measures the answer learns nothing."""
+    audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
+
+    ask(joining, request("zoe@example.org"))
+    known, stranger = (
+        statements(joining, request(f"{name}@example.org", ip=f"{name}/24")) for name in ("ann", "bob")
+    )
+
+    assert len(known) > 6
+    assert known == stranger
+
+
+def statements(joining: Joining, of: SignupRequest) -> list[str]:
+    """What the database is asked, without values."""
+    found: list[str] = []
+
+    def heard(_c: object, _u: object, statement: str, *_: object) -> None:
+        found.append(statement)
+
+    event.listen(joining.engine, "before_cursor_execute", heard)
+    try:
+        ask(joining, of)
+    finally:
+        event.remove(joining.engine, "before_cursor_execute", heard)
+    return found
+
+
+def test_what_a_stranger_typed_is_forgotten(joining: Joining) -> None:
+    """After a week nothing tells of it; before, no record that stays. Nor does a limit hold an address."""
+    of = request("victim@example.org", ip="192.0.2.0/24")
+    ask(joining, of)
+    assert consents(joining.engine) == []
+    assert "victim" not in repr(of)
+
+    joining.sweep(NOW + 7 * DAY)
+
+    with reading(joining.engine) as connection:
+        for table in schema.metadata.tables.values():
+            found = str(connection.execute(select(table)).all())
+            assert "victim" not in found
+            assert "192.0.2" not in found
+        assert connection.execute(select(schema.knock)).all() == []
 
 
 def test_a_storm_from_everywhere_ends_at_the_limit_of_the_hour(joining: Joining) -> None:
@@ -179,13 +261,52 @@ def test_only_confirming_lifts_a_suppression(joining: Joining, audience: Audienc
     assert not audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
 
 
+def test_who_comes_back_to_one_newsletter_stays_away_from_the_others(any_store: Engine) -> None:
+    """They had left all of them, or were erased: what they did not ask for again no list gives them."""
+    joining = Joining(any_store, HASHER, ["weekly", "monthly"])
+    audience = AudienceStore(any_store, HASHER)
+    audience.remove("ann@example.org", now=NOW)
+    Leaving(any_store, HASHER).erase("bob@example.org", NOW)
+
+    for address in ("ann@example.org", "bob@example.org"):
+        of = request(address, "weekly", ip=address)
+        ask(joining, of)
+        joining.confirm(of.id, now=NOW, means="page", ip="")
+        audience.add_many([Signup(address, newsletters=("weekly", "monthly"))], now=NOW, source="a list")
+
+        found = audience.find(address)
+        assert found is not None
+        assert found.newsletters == ("weekly",)
+
+
+def test_two_links_followed_at_once_make_one_reader(joining: Joining, audience: AudienceStore) -> None:
+    first, second = request("ann@example.org", "weekly"), request("Ann@example.org", "monthly")
+    ask(joining, first)
+    ask(joining, second, NOW + DAY)
+
+    with ThreadPoolExecutor(8) as threads:
+        done = list(
+            threads.map(
+                lambda of: joining.confirm(of.id, now=NOW + DAY, means="page", ip=""), [first, second] * 4
+            )
+        )
+
+    found = audience.find("ann@example.org")
+    assert found is not None
+    assert found.newsletters == ("monthly", "weekly")
+    assert {confirmed.subscriber for confirmed in done if confirmed} == {found.id}
+    assert [event for event, *_ in consents(joining.engine)].count("confirmed") == 2
+
+
 # --------------------------------------------------------------------------- the proof
 
 
 @pytest.mark.parametrize("change", ["UPDATE consent SET address = 'x'", "DELETE FROM consent"])
 def test_a_proof_cannot_be_changed(joining: Joining, change: str) -> None:
     """By nobody, not even with SQL in hand."""
-    ask(joining, request())
+    of = request()
+    ask(joining, of)
+    joining.confirm(of.id, now=NOW, means="page", ip="")
     before = consents(joining.engine)
 
     with pytest.raises((DatabaseError, StoreError)), writing(joining.engine) as connection:

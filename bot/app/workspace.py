@@ -109,7 +109,7 @@ class Workspace:
 
     @cached_property
     def joining(self) -> Joining:
-        return Joining(self.engine, self.hasher)
+        return Joining(self.engine, self.hasher, tuple(self.settings.newsletters))
 
     @cached_property
     def leaving(self) -> Leaving:

@@ -1,15 +1,16 @@
 """Double opt-in: somebody asks, one mail goes out, they confirm. What they agreed to is kept as a proof.
 
 Whether a mail goes out is decided, and counted, in one transaction before it does. What a visitor sees must
-not depend on the answer.
+not depend on the answer, nor how long it takes: who reads us costs the same statements as a stranger.
+What a stranger typed is forgotten after a week; only who confirms leaves a record that stays.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -24,7 +25,7 @@ from bot.store.suppression import Hasher, lift
 
 WAITS = timedelta(days=7)  # for a confirmation; then the address is forgotten
 REST = timedelta(days=1)  # between two confirmation mails to one address
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,21 +56,21 @@ class SignupRequest:
     """Somebody typed an address into the form. ``ip`` is truncated before it comes here."""
 
     id: str  # 32 hex digits: secrets.token_hex(16)
-    address: str
+    address: str = field(repr=False)
     newsletters: tuple[str, ...]
     lang: str
     form_url: str
     wording: Wording
-    ip: str
+    ip: str = field(repr=False)
     asked_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How many may ask in an hour before nobody gets a mail."""
+    """How much may happen in an hour of the clock before nobody gets a mail any more."""
 
-    per_ip_hour: int = 20
-    total_hour: int = 1_000
+    per_ip_hour: int = 20  # questions
+    total_hour: int = 1_000  # mails
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +78,7 @@ class Confirmed:
     """Who confirmed; ``new`` newsletters are those that they did not read before."""
 
     subscriber: str
-    address: str
+    address: str = field(repr=False)
     lang: str
     newsletters: tuple[str, ...]
     new: tuple[str, ...]
@@ -86,26 +87,30 @@ class Confirmed:
 class Joining:
     """Signups on their way to becoming readers."""
 
-    def __init__(self, engine: Engine, hasher: Hasher) -> None:
-        self.engine, self.hasher = engine, hasher
+    def __init__(self, engine: Engine, hasher: Hasher, newsletters: Collection[str] = ()) -> None:
+        """``newsletters`` are all there are: whoever left them all and comes back to one left the others."""
+        self.engine, self.hasher, self.newsletters = engine, hasher, frozenset(newsletters)
 
     def ask(self, request: SignupRequest, *, now: datetime, limits: Limits) -> Asked:
         """Count it, decide, and remember the request when a mail is to go out."""
         key = address_key(request.address)
         with writing(self.engine) as connection:
             # The address first: of two that ask for it at once the second waits here for the first.
-            _count(connection, f"address:{self.hasher.name(key)}", now, timedelta(days=1))
-            from_there = _count(connection, f"ip:{request.ip}", now, _HOUR)
-            in_all = _count(connection, "all", now, _HOUR)
-            recent = select(signup.c.id).where(signup.c.address_key == key, signup.c.asked_at > now - REST)
-            waits = connection.execute(recent.limit(1)).first() is not None
-            reads = _read_by(connection, key)
-            if from_there > limits.per_ip_hour or in_all > limits.total_hour:
+            _count(connection, self.hasher.knocks("address", key)[0], now, _DAY)
+            visitor = self.hasher.knocks("ip", request.ip)[0]
+            if _count(connection, visitor, now, _HOUR) > limits.per_ip_hour:
                 return Asked.LIMITED
-            if waits or reads.issuperset(request.newsletters):
+            recent = select(signup.c.id).where(signup.c.address_key == key, signup.c.asked_at > now - REST)
+            if connection.execute(recent.limit(1)).first() is not None:
                 return Asked.QUIET
+            # Only what could become a mail: else one visitor could use up what there is for all.
+            if _count(connection, "all", now, _HOUR) > limits.total_hour:
+                return Asked.LIMITED
             self._remember(connection, request, key)
-            return Asked.MAIL
+            reads_it_all = _read_by(connection, key).issuperset(request.newsletters)
+            # For a stranger it deletes nothing: but it takes its time.
+            connection.execute(delete(signup).where(signup.c.id == (request.id if reads_it_all else "")))
+            return Asked.QUIET if reads_it_all else Asked.MAIL
 
     def not_sent(self, signup_id: str, *, now: datetime) -> None:
         """The mail certainly did not go out: they may ask again at once, and the old link opens nothing."""
@@ -131,6 +136,7 @@ class Joining:
             if row.confirmed_at is None:
                 done = update(signup).where(signup.c.id == signup_id)
                 connection.execute(done.values(confirmed_at=now))
+                note(connection, request, "asked", means="form", ip=request.ip, now=request.asked_at)
                 note(connection, request, "confirmed", means=means, ip=ip, now=now)
             return Confirmed(
                 subscriber=person,
@@ -166,7 +172,6 @@ class Joining:
                 "confirmed_at": None,
             },
         )
-        note(connection, request, "asked", means="form", ip=request.ip, now=request.asked_at)
 
     def _welcome(
         self,
@@ -178,18 +183,17 @@ class Joining:
         once: datetime | None,
     ) -> tuple[str, tuple[str, ...]]:
         """The reader's id, and the newsletters that are new to them. Nothing is done ``once`` it was."""
-        person = connection.scalar(select(subscriber.c.id).where(subscriber.c.address_key == key)) or ""
+        known = select(subscriber.c.id).where(subscriber.c.address_key == key)
         if once is not None:
-            return person, ()
-        if person:
-            change = update(subscriber).where(subscriber.c.id == person)
+            return connection.scalar(known) or "", ()
+        row = {"id": secrets.token_hex(16), "address": request.address, "address_key": key, "name": ""}
+        rest = {"lang": request.lang, "created_at": now, "source": request.form_url}
+        # Not "look, then insert": two links of one person may be followed at once.
+        if not add_missing(connection, subscriber, [row | rest]):
+            change = update(subscriber).where(subscriber.c.address_key == key)
             connection.execute(change.values(lang=request.lang or subscriber.c.lang))
-        else:
-            person = secrets.token_hex(16)
-            row = {"id": person, "address": request.address, "address_key": key, "name": ""}
-            rest = {"lang": request.lang, "created_at": now, "source": request.form_url}
-            connection.execute(insert(subscriber), row | rest)
-        lift(connection, self.hasher.names(key), request.newsletters)
+        person = str(connection.scalar(known))
+        lift(connection, self.hasher.names(key), request.newsletters, besides=self.newsletters)
         new = tuple(
             name
             for name in request.newsletters

@@ -151,9 +151,7 @@ class Leaving:
             delete(s.signup).where(s.signup.c.address_key == key),
             delete(s.suppression).where(s.suppression.c.address_key == key),
             delete(s.bounce).where(s.bounce.c.subscriber_id.in_(ids)),
-            delete(s.knock).where(
-                s.knock.c.scope.in_([f"address:{name}" for name in self.hasher.names(key)])
-            ),
+            delete(s.knock).where(s.knock.c.scope.in_(self.hasher.knocks("address", key))),
             delete(s.preference).where(s.preference.c.subscriber_id.in_(ids)),
             delete(s.subscription).where(s.subscription.c.subscriber_id.in_(ids)),
             delete(s.subscriber).where(s.subscriber.c.address_key == key),

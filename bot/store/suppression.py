@@ -34,6 +34,13 @@ class Hasher:
         """All the ways in which this person may stand in the table: in clear, and under each key."""
         return (address_key, *(_named(key, address_key) for key in self._keys))
 
+    def knocks(self, scope: str, text: str) -> tuple[str, ...]:
+        """Under which names something is counted; the first is today's."""
+        return tuple(
+            f"{scope}:{hmac.digest(key, f'knock/1/{scope}/{text}'.encode(), 'sha256').hex()}"
+            for key in self._keys
+        )
+
 
 def _named(key: bytes, address_key: str) -> str:
     return ERASED + hmac.digest(key, b"erased/1\x00" + address_key.encode(), "sha256").hex()
@@ -45,13 +52,24 @@ def suppress(connection: Connection, name: str, *, newsletter: str = ALL, reason
     return add_missing(connection, suppression, [row]) == 1
 
 
-def lift(connection: Connection, names: Collection[str], newsletters: Collection[str]) -> None:
-    """The person confirmed again: for these newsletters, and for all of them together, it is past."""
-    connection.execute(
-        delete(suppression).where(
-            suppression.c.address_key.in_(names), suppression.c.newsletter.in_((ALL, *newsletters))
-        )
-    )
+def lift(
+    connection: Connection,
+    names: Sequence[str],
+    newsletters: Collection[str],
+    *,
+    besides: Collection[str] = (),
+) -> None:
+    """The person, who stands there under ``names``, confirmed again: for these newsletters it is past.
+
+    Who had left all of them, or was erased, stays away from those ``besides``.
+    """
+    mine = suppression.c.address_key.in_(names)
+    of_all = select(suppression.c.reason, suppression.c.since).where(mine, suppression.c.newsletter == ALL)
+    whole = connection.execute(of_all.limit(1)).first()
+    connection.execute(delete(suppression).where(mine, suppression.c.newsletter.in_((ALL, *newsletters))))
+    if whole is not None:
+        for name in sorted(set(besides) - set(newsletters)):
+            suppress(connection, names[0], newsletter=name, reason=whole.reason, now=whole.since)
 
 
 class Barrier:
