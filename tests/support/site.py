@@ -1,0 +1,135 @@
+"""The public pages on a real server of this machine, with a clock that the test sets."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import Engine, select
+
+from bot.app.workspace import Workspace
+from bot.store.schema import metadata
+from bot.web.app import create_app
+
+NOON = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)  # noon in Bangkok
+
+SETTINGS = """\
+mode = "{mode}"
+
+[publication]
+title = "News of the Harbour"
+timezone = "Asia/Bangkok"
+postal_address = "1 Harbour Road, 10110 Bangkok"
+site_url = "https://news.shelf.ngo"
+
+[newsletters.weekly]
+title = "The Weekly Shelf"
+channel = "mail"
+slots = ["Fri 09:00"]
+sender = "The Weekly Shelf <weekly@news.shelf.ngo>"
+
+[newsletters.monthly]
+title = "The Long Table"
+tagline = "Once a month"
+channel = "mail"
+slots = ["Mon 09:00"]
+sender = "The Long Table <monthly@news.shelf.ngo>"
+
+[channels.mail]
+type = "email"
+host = "localhost"
+port = {port}
+security = "none"
+timeout = 20
+
+[site]
+quick_exit = "https://weather.example.net/"
+quick_exits = {{ ar = "https://weather.example.net/ar" }}
+trusted_proxies = {proxies}
+"""
+
+
+@dataclass(kw_only=True)
+class Clock:
+    """Stands still until it is moved."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, by: timedelta) -> None:
+        self.now += by
+
+
+@dataclass(kw_only=True)
+class Site:
+    """A site as a test sees it."""
+
+    url: str
+    workspace: Workspace
+    clock: Clock = field(default_factory=Clock)
+
+    def contents(self) -> dict[str, list[tuple[object, ...]]]:
+        return contents(self.workspace.engine)
+
+    def settled(self, count: int, found: list[object], *, within: float = 10) -> None:
+        """Until ``found`` has this many; an errand is run after its answer."""
+        end = time.monotonic() + within
+        while len(found) < count and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(found) == count
+
+
+def make_site(here: Path, *, mode: str = "live", port: int = 2525, proxies: int = 0, url: str = "") -> Path:
+    """A workspace with two newsletters and an empty queue."""
+    (here / "queue").mkdir(parents=True)
+    (here / "bot.toml").write_text(SETTINGS.format(mode=mode, port=port, proxies=proxies))
+    key = "BOT_SECRET_KEY=a-signing-key-of-the-tests-with-enough-letters\n"
+    (here / ".env").write_text(key + (f"BOT_DATABASE_URL={url}\n" if url else ""))
+    return here
+
+
+@contextmanager
+def served(here: Path, clock: Clock | None = None) -> Iterator[Site]:
+    """The site of that workspace, for as long as the block lasts."""
+    clock, workspace = clock or Clock(), Workspace(here)
+    app = create_app(workspace, clock=clock)
+    config = uvicorn.Config(
+        app, port=0, ws="none", log_config=None, access_log=False, proxy_headers=False, server_header=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="site")
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield Site(url=f"http://localhost:{port}", workspace=workspace, clock=clock)
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        workspace.release()
+
+
+def contents(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table."""
+    with engine.connect() as connection:
+        return {
+            table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
+            for table in metadata.sorted_tables
+        }
+
+
+def stamp_of(page: str) -> str:
+    """The stamp in the form."""
+    found = re.search(r'name="stamp" value="([\w-]+)"', page)
+    assert found
+    return found[1]
