@@ -24,6 +24,22 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def create_for_owner(path: Path, data: bytes) -> None:
+    """A file that was not there: whole or not at all, and only its owner may read it.
+
+    Raises FileExistsError and leaves what is there as it is, also when two make it at the same time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(6)}.tmp"
+    with replacing(temporary) as file:
+        file.write(data)
+    try:
+        os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    _sync_folder(path.parent)
+
+
 @contextmanager
 def replacing(path: Path, *, mode: int = OWNER) -> Iterator[BinaryIO]:
     """The same for what is written bit by bit: the file takes its place when the block ends well.

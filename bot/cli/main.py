@@ -41,6 +41,7 @@ COMMANDS = {
     "subscribers": ("readers", "Add, import, list, show, remove and erase readers."),
     "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
     "export": ("privacy", "Write everything out, to go elsewhere."),
+    "dkim": ("dkim", "Make, show and renew the key that signs the mail."),
     "doctor": ("setup", "What is configured, what is missing, which channel answers."),
 }
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bot.cli.findings import show_findings, show_names
 from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, print_json
 
-_MARKS = {"block": ("✗", "red"), "warn": ("!", "yellow"), "info": ("✓", "green")}
+if TYPE_CHECKING:
+    from bot.app.workspace import Workspace
+    from bot.deliverability.finding import NameFinding
+    from bot.model import Finding
 
 
 @click.command("init")
@@ -35,19 +42,50 @@ def init_command(folder: Path, dry_run: bool) -> None:
 
 @click.command("doctor")
 @click.option("--offline", is_flag=True, help="Ask no server.")
+@click.option("--dns", is_flag=True, help="Also ask DNS whether receivers will believe your mail.")
+@click.option("--resolver", default="", metavar="IP[:PORT]", help="Ask this DNS server (with --dns).")
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="IP",
+    help="Where your mail leaves from, as receivers see it (with --dns).",
+)
 @json_option
 @click.pass_obj
-def doctor_command(workspace: Path, offline: bool, as_json: bool) -> None:
-    """What is configured, what is missing, which channel answers. Sends nothing. Exit code 1 on a fault."""
-    from bot.app.doctor import examine
+def doctor_command(
+    workspace: Path, offline: bool, dns: bool, resolver: str, addresses: tuple[str, ...], as_json: bool
+) -> None:
+    """What is configured, what is missing, which channel answers. Sends nothing. Exit code 1 on a fault.
 
-    findings = asyncio.run(examine(opened(workspace, readonly=True), offline=offline))
+    With --dns: SPF, DKIM, DMARC, the names of addresses, who takes the bounces, the mail server's
+    certificate; and the record to publish, word for word.
+    """
+    if offline and dns:
+        raise click.UsageError("--offline asks nobody and --dns asks DNS; choose one.")
+    if (resolver or addresses) and not dns:
+        raise click.UsageError("--resolver and --address belong to --dns.")
+    here = opened(workspace, readonly=True)
+    findings, names = asyncio.run(_examined(here, offline, dns, resolver, addresses))
     if as_json:
-        print_json(findings)
+        print_json([*findings, *names])
     else:
-        for finding in findings:
-            mark, colour = _MARKS[finding.level]
-            click.secho(f"{mark} ", fg=colour, nl=False)
-            click.echo(finding.message)
-    if any(finding.level == "block" for finding in findings):
+        show_findings(findings)
+        if names:
+            show_names(names)
+    if any(finding.level == "block" for finding in (*findings, *names)):
         sys.exit(1)
+
+
+async def _examined(
+    here: Workspace, offline: bool, dns: bool, resolver: str, addresses: Sequence[str]
+) -> tuple[list[Finding], list[NameFinding]]:
+    """Names are asked for only when somebody wants it."""
+    from bot.app.deliverability import examine_names
+    from bot.app.doctor import examine
+    from bot.deliverability.names import Dns
+
+    findings = await examine(here, offline=offline)
+    if not dns:
+        return findings, []
+    return findings, await examine_names(here, Dns(resolver), now=datetime.now(UTC), addresses=addresses)

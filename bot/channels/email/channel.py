@@ -241,7 +241,7 @@ class EmailChannel:
             host=options.host,
             port=options.port,
             security=options.security,
-            hello=options.local_hostname or _hello(self._context.site_url),
+            hello=hello_of(options, self._context.site_url),
             username=options.username,
             password=options.password,
             ca_file=str(self._context.folder / options.ca_file) if options.ca_file else "",
@@ -313,8 +313,13 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _hello(site_url: str) -> str:
-    """The site's domain: the machine's own name would tell every mail server whose computer this is."""
+def hello_of(options: Options, site_url: str) -> str:
+    """What we call ourselves to mail servers.
+
+    By default the site's domain: the machine's own name would tell every server whose computer this is.
+    """
+    if options.local_hostname:
+        return options.local_hostname
     host = urlsplit(site_url).hostname or ""
     try:
         return idna.encode(host, uts46=True).decode("ascii") if host else "[127.0.0.1]"

@@ -1,0 +1,35 @@
+"""How findings look: a mark, a sentence; for names in DNS a table, and what to publish, word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.cli.output import print_table
+
+if TYPE_CHECKING:
+    from bot.deliverability.finding import NameFinding
+    from bot.model import Finding
+
+_MARKS = {"block": ("✗", "red"), "warn": ("!", "yellow"), "info": ("✓", "green")}
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """One line each."""
+    for finding in findings:
+        mark, colour = _MARKS[finding.level]
+        click.secho(f"{mark} ", fg=colour, nl=False)
+        click.echo(finding.message)
+
+
+def show_names(findings: Sequence[NameFinding]) -> None:
+    """The table, then each record on lines of its own, so that it can be copied."""
+    rows = [(_MARKS[f.level][0], f.rule.removeprefix("dns."), f.message) for f in findings]
+    print_table(("", "what", "found"), rows)
+    to_publish = {(f.name, f.kind, f.publish): f for f in findings if f.publish}
+    if to_publish:
+        click.echo("To publish in DNS:\n")
+    for name, kind, value in to_publish:
+        click.echo(f"{name}  {kind}\n{value}\n")
