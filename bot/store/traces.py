@@ -1,0 +1,91 @@
+"""After an erasure: what was deleted must not be read from the database's files either.
+
+SQLite overwrites what is deleted (``secure_delete``), but a page may still hold a stale copy of a row that
+was moved within it long ago, and the log holds pages as they were. So the files are looked at, and written
+anew if need be. PostgreSQL keeps samples of each column for its planner, where an address can outlive its
+row; the space of deleted rows it uses again in its own time, which is beyond us.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+
+from bot.store.schema import consent, hook_call, signup, subscriber, suppression
+
+_PIECE = 1 << 20
+_TABLES = (subscriber, signup, consent, suppression, hook_call)
+_SAMPLES = text(
+    "SELECT tablename, attname FROM pg_stats"
+    " WHERE schemaname = current_schema() AND tablename = ANY(:tables) AND EXISTS ("
+    " SELECT 1 FROM unnest(CAST(:words AS text[])) AS word WHERE position(word IN"
+    " lower(concat(most_common_vals::text, histogram_bounds::text))) > 0)"
+)
+
+
+def wipe(engine: Engine, words: Iterable[str]) -> bool:
+    """Make sure that none of the words can be read; False while other programs keep old copies in use."""
+    some = frozenset(word.lower() for word in words if word)
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _forget_samples(connection, some)
+        return True
+    name = engine.url.database
+    return name in (None, "", ":memory:") or _wipe_files(engine, Path(str(name)), some)
+
+
+def mentions(path: Path, words: Collection[str]) -> bool:
+    """Whether the file holds one of the words, in large letters or small; read piece by piece."""
+    wanted = [word.lower().encode() for word in words]
+    overlap = max((len(word) for word in wanted), default=1) - 1
+    try:
+        with path.open("rb") as file:
+            rest = b""
+            while piece := file.read(_PIECE):
+                piece = rest + piece.lower()
+                if any(word in piece for word in wanted):
+                    return True
+                rest = piece[-overlap:] if overlap else b""
+    except FileNotFoundError:
+        return False
+    return False
+
+
+# --------------------------------------------------------------------------- SQLite
+
+
+def _wipe_files(engine: Engine, path: Path, words: Collection[str]) -> bool:
+    files = (path, path.with_name(f"{path.name}-wal"))
+    with closing(engine.raw_connection()) as connection:
+        driver = connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - only narrows the type
+        try:
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if any(mentions(file, words) for file in files):
+                driver.execute("VACUUM")
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError:  # locked: somebody reads from the old pages
+            pass
+    return not any(mentions(file, words) for file in files)
+
+
+# --------------------------------------------------------------------------- PostgreSQL
+
+
+def _forget_samples(connection: Connection, words: Collection[str]) -> None:
+    """New samples are of the rows that are left; where no row is left, the old ones would stay for ever."""
+    for table in sorted({table for table, _ in _samples(connection, words)}):
+        connection.execute(text(f"ANALYZE {table}"))
+    for table, column in _samples(connection, words):
+        # To its own type: no row is touched, and the column's samples are dropped.
+        connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE text"))
+
+
+def _samples(connection: Connection, words: Collection[str]) -> list[tuple[str, str]]:
+    """Tables and columns whose samples hold one of the words."""
+    values = {"tables": [table.name for table in _TABLES], "words": sorted(words)}
+    return [(table, column) for table, column in connection.execute(_SAMPLES, values)]
