@@ -28,7 +28,7 @@ from bot.hooks.answers import LEASE, TRIES, Answer, Verdict, judge, kept
 from bot.hooks.calling import call, client
 from bot.hooks.signing import headers, key_of
 from bot.store.engine import reading, writing
-from bot.store.hooks import FAILED, PLANNED, SENT, Hooks
+from bot.store.hooks import FAILED, PLANNED, SENT, Event, Hooks
 from bot.store.schema import hook_call
 from tests.support.commands import bot
 from tests.support.hook_server import SECRET, HookServer, Reply, hook_server
@@ -151,7 +151,7 @@ def test_only_the_events_that_were_asked_for_are_told(tmp_path: Path, server: Ho
 def test_what_is_rolled_back_is_not_told(here: Workspace, server: HookServer) -> None:
     """An event is noted within the transaction in which it happened."""
     with suppress(ZeroDivisionError), writing(here.engine) as connection:
-        tell(here, "subscribed", now=NOW, subscriber=READER, connection=connection)
+        here.teller(connection, Event(kind="subscribed", at=NOW, subscriber=READER))
         raise ZeroDivisionError
 
     assert told(here) == []
@@ -160,10 +160,10 @@ def test_what_is_rolled_back_is_not_told(here: Workspace, server: HookServer) ->
 
 def test_an_issue_noticed_twice_has_one_id(here: Workspace, server: HookServer) -> None:
     """So whoever is told twice can know."""
-    for minutes in (0, 5):
-        at = NOW + timedelta(minutes=minutes)
-        tell(here, "issue.sent", now=at, newsletter="weekly", data={"number": 12})
-    tell(here, "issue.sent", now=NOW, newsletter="weekly", data={"number": 13})
+    with writing(here.engine) as connection:
+        for number, minutes in ((12, 0), (13, 0), (12, 5)):
+            at = NOW + timedelta(minutes=minutes)
+            here.teller(connection, Event(kind="issue.sent", at=at, data={"number": number}, once=True))
 
     told(here, NOW + timedelta(minutes=9))
 

@@ -6,36 +6,34 @@ At least once: a program that was told may be told again, with the same ``webhoo
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection
-
 import bot
+from bot.app.telling import id_of
 from bot.app.workspace import Workspace
 from bot.config import HookTable
 from bot.errors import NotFoundError, StoreError
-from bot.files import write_atomically
 from bot.hooks.answers import LEASE, Answer, Verdict, judge
 from bot.hooks.signing import headers
 from bot.store.engine import writing
-from bot.store.hooks import FAILED, PLANNED, SENT, HookCall, HookCount
+from bot.store.hooks import FAILED, PLANNED, SENT, Event, HookCall, HookCount
 
 if TYPE_CHECKING:
     import httpx
 
 _log = logging.getLogger(__name__)
 
+ISSUE_SENT = "issue.sent"
 TEST = "test"  # the event of ``bot hooks test``; nobody has to ask for it
 LOOK_EVERY = 5.0  # seconds between two looks for something to tell
 _SWEEP_EVERY = 3600.0
+_RECENT = timedelta(days=30)
 _AT_ONCE = 100  # calls of one hook before the others have their turn
 
 
@@ -64,42 +62,41 @@ class Told:
 
 def tell(
     workspace: Workspace,
-    event: str,
+    kind: str,
     *,
     now: datetime,
     newsletter: str = "",
     subscriber: str = "",
     address: str = "",
     data: Mapping[str, Any] | None = None,
-    connection: Connection | None = None,
 ) -> None:
-    """Note an event for every hook that wants it, within ``connection``'s transaction if there is one.
+    """Note an event that happened in no transaction of ours, or in one that has ended."""
+    event = Event(
+        kind=kind, at=now, newsletter=newsletter, subscriber=subscriber, address=address, data=data or {}
+    )
+    if workspace.teller.wanted(kind):
+        with writing(workspace.engine) as connection:
+            workspace.teller(connection, event)
 
-    A rehearsal writes what it would tell to the outbox.
-    """
-    wanted = {name: table for name, table in workspace.settings.hooks.items() if event in table.events}
-    if not wanted:
+
+def note_sent_issues(workspace: Workspace, now: datetime) -> None:
+    """Note every issue of the last weeks whose last letter is settled, each once for ever."""
+    if not workspace.teller.wanted(ISSUE_SENT):
         return
-    bodies = {
-        name: _body(
-            workspace,
-            event,
-            now=now,
-            newsletter=newsletter,
-            subscriber=subscriber,
-            address=address if table.addresses else "",
-            data=data or {},
-        )
-        for name, table in wanted.items()
-    }
-    if workspace.mode == "rehearsal":
-        for name, body in bodies.items():
-            _rehearse(workspace, name, body)
-    elif connection is not None:
-        _note(workspace, connection, event, bodies, now)
-    else:
-        with writing(workspace.engine) as own:
-            _note(workspace, own, event, bodies, now)
+    site = workspace.settings.publication.site_url
+    finished = workspace.hooks.finished_issues(workspace.mode, since=now - _RECENT)
+    for issue in finished:
+        data = {
+            "number": issue.number,
+            "url": f"{site}/issues/{issue.newsletter}/{issue.number}",
+            "readers": issue.total,
+            "sent": issue.sent,
+            "failed": issue.failed,
+        }
+        event = Event(kind=ISSUE_SENT, at=now, newsletter=issue.newsletter, data=data, once=True)
+        with writing(workspace.engine) as connection:
+            if workspace.hooks.first_time(connection, workspace.mode, issue, now):
+                workspace.teller(connection, event)
 
 
 async def tell_due(
@@ -107,6 +104,7 @@ async def tell_due(
 ) -> list[Told]:
     """Make every call that is due, the hooks side by side. Nothing in a rehearsal."""
     hooks = workspace.settings.hooks
+    note_sent_issues(workspace, clock())
     if not hooks or workspace.mode == "rehearsal":
         return []
     from bot.hooks.calling import client  # httpx takes a while to load, and few workspaces have hooks
@@ -146,10 +144,9 @@ async def tell_until_stopped(
 async def try_out(workspace: Workspace, name: str, *, now: datetime) -> Answer:
     """Send one test event at once; its answer. A rehearsal only writes it to the outbox."""
     table = _table(workspace, name)
-    body = _body(workspace, TEST, now=now, newsletter="", subscriber="", address="", data={})
+    body = workspace.teller.body(Event(kind=TEST, at=now), addresses=False)
     if workspace.mode == "rehearsal":
-        path = _rehearse(workspace, name, body)
-        return Answer(said=f"a rehearsal tells nobody; see {path}")
+        return Answer(said=f"a rehearsal tells nobody; see {workspace.teller.rehearse(name, body)}")
     from bot.hooks.calling import client
 
     async with client(_user_agent(workspace)) as http:
@@ -213,7 +210,7 @@ async def _attempt(http: httpx.AsyncClient, table: HookTable, body: str, now: da
     from bot.hooks.calling import call
 
     content = body.encode()
-    signed = headers(table.secret.get_secret_value(), id=_id_of(body), at=now, body=content)
+    signed = headers(table.secret.get_secret_value(), id=id_of(body), at=now, body=content)
     return await call(http, table.url, headers=signed, body=content)
 
 
@@ -240,58 +237,6 @@ def _settle(workspace: Workspace, taken: HookCall, answer: Answer, now: datetime
             answer.said,
         )
     return Told(hook=taken.hook, event=taken.event, verdict=verdict, said=answer.said)
-
-
-# --------------------------------------------------------------------------- what is told
-
-
-def _body(
-    workspace: Workspace,
-    event: str,
-    *,
-    now: datetime,
-    newsletter: str,
-    subscriber: str,
-    address: str,
-    data: Mapping[str, Any],
-) -> str:
-    """The JSON of an event. The same event has the same id, so whoever was told twice can know."""
-    publication = workspace.settings.publication
-    at = now.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    moment = "" if event == "issue.sent" else at  # an issue is sent once, whenever that is noticed
-    about = "\x00".join((publication.site_url, event, newsletter, subscriber, moment, _plain(data)))
-    body = {
-        "id": f"msg_{hashlib.sha256(about.encode()).hexdigest()[:32]}",
-        "type": event,
-        "timestamp": at,
-        "publication": publication.title,
-        "newsletter": newsletter,
-        "subscriber": subscriber,
-        **({"address": address} if address else {}),
-        "data": dict(data),
-    }
-    return _plain(body)
-
-
-def _plain(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def _id_of(body: str) -> str:
-    return str(json.loads(body)["id"])
-
-
-def _note(
-    workspace: Workspace, connection: Connection, event: str, bodies: Mapping[str, str], now: datetime
-) -> None:
-    for name, body in bodies.items():
-        workspace.hooks.add(connection, name, event, body, now)
-
-
-def _rehearse(workspace: Workspace, name: str, body: str) -> str:
-    path = workspace.outbox_folder / "hooks" / f"{name}-{_id_of(body)}.json"
-    write_atomically(path, body.encode())
-    return str(path)
 
 
 def _table(workspace: Workspace, name: str) -> HookTable:

@@ -11,9 +11,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from bot.app.hooks import tell
+from bot.app.telling import FOLDER
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.cells import guarded
@@ -51,15 +54,18 @@ def erase(workspace: Workspace, address: str, *, now: datetime, dry_run: bool = 
         rows = sum(len(found) for table, found in held.items() if table != "deliveries")
         return Forgotten(was_reader="subscriber" in held, rows=rows, files=len(mails))
     erased: Erased = workspace.leaving.erase(address, now)
+    if erased.subscriber:  # whoever was told of them by this id must forget them, too
+        tell(workspace, "left", now=now, subscriber=erased.subscriber, data={"reason": "erased"})
     for path in mails:
         path.unlink(missing_ok=True)
     return Forgotten(was_reader=bool(erased.subscriber), rows=erased.rows, files=len(mails))
 
 
 def _rehearsed_mails(workspace: Workspace, address: str) -> Iterator[Path]:
-    """Mails in ``outbox/`` that went to this address: a rehearsed confirmation was for whoever asked."""
+    """Files in ``outbox/`` with this address: a rehearsed confirmation was for whoever asked."""
     wanted = {spelling.casefold().encode() for spelling in (address, address_key(address))}
-    for path in sorted(workspace.outbox_folder.rglob("*.eml")):
+    files = chain(workspace.outbox_folder.rglob("*.eml"), workspace.outbox_folder.glob(f"{FOLDER}/*.json"))
+    for path in sorted(files):
         head = path.read_bytes().lower()
         if any(spelling in head for spelling in wanted):
             yield path

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from bot.app.hooks import tell as tell_hooks
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.exporting import to_csv, to_json
@@ -53,9 +54,21 @@ def add_reader(
     """Add one reader; False when they were there. AudienceError for a bad or suppressed address."""
     wanted = _newsletters(workspace, newsletters)
     address = valid_address(address)
+    before, now = workspace.audience.find(address), datetime.now(UTC)
     if dry_run:
-        return workspace.audience.find(address) is None
-    return workspace.audience.add(address, name, lang, wanted, datetime.now(UTC), source="command line")
+        return before is None
+    changed = workspace.audience.add(address, name, lang, wanted, now, source="command line")
+    if changed and (reader := workspace.audience.find(address)):
+        for newsletter in sorted(set(reader.newsletters) - set(before.newsletters if before else ())):
+            tell_hooks(
+                workspace,
+                "subscribed",
+                now=now,
+                newsletter=newsletter,
+                subscriber=reader.id,
+                address=reader.address,
+            )
+    return changed
 
 
 def import_readers(
@@ -77,7 +90,7 @@ def import_readers(
     known, now = tuple(workspace.settings.newsletters), datetime.now(UTC)
     readers, refusals = ReaderList(path, service=service, encoding=encoding), _Refusals()
     leavers = readers.leavers(named, refuse=refusals.add, pass_over=refusals.pass_over)
-    departures = Departures(leavers, now=now, source=f"file {readers.origin}")
+    departures = Departures(leavers, now=now, source=f"file {readers.origin}", hasher=workspace.hasher)
     joining = departures.joining(readers.signups(named, known, refuse=refusals.add, tell=tell))
     with closing(departures):
         report = workspace.audience.add_many(
@@ -121,10 +134,12 @@ def export_readers(
 def remove_reader(workspace: Workspace, address: str, *, dry_run: bool = False) -> bool:
     """Remove and suppress; whether the address was on the list."""
     address = valid_address(address)
-    known = workspace.audience.find(address) is not None
+    reader, now = workspace.audience.find(address), datetime.now(UTC)
     if not dry_run:
-        workspace.audience.remove(address, now=datetime.now(UTC))
-    return known
+        workspace.audience.remove(address, now=now)
+        if reader:
+            tell_hooks(workspace, "left", now=now, subscriber=reader.id, address=reader.address)
+    return reader is not None
 
 
 def list_readers(workspace: Workspace, newsletter: str | None) -> Iterable[Recipient]:

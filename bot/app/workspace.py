@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 import bot
+from bot.app.telling import Teller
 from bot.channels.base import Channel, ChannelContext, MassChannel, Options
 from bot.channels.outbox import MassOutbox, Outbox
 from bot.channels.registry import ChannelType, channel_names, channel_type
@@ -24,9 +25,9 @@ from bot.shipped import shipped
 from bot.store.audience import AudienceStore
 from bot.store.bouncing import Bounces
 from bot.store.engine import open_store
+from bot.store.hooks import Hooks
 from bot.store.joining import Joining
 from bot.store.leaving import Leaving
-from bot.store.hooks import Hooks
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
 from bot.store.pace import Pace
@@ -109,19 +110,24 @@ class Workspace:
 
     @cached_property
     def joining(self) -> Joining:
-        return Joining(self.engine, self.hasher, tuple(self.settings.newsletters))
+        return Joining(self.engine, self.hasher, tuple(self.settings.newsletters), tell=self.teller)
 
     @cached_property
     def leaving(self) -> Leaving:
-        return Leaving(self.engine, self.hasher)
+        return Leaving(self.engine, self.hasher, tell=self.teller)
 
     @cached_property
     def bounces(self) -> Bounces:
-        return Bounces(self.engine)
+        return Bounces(self.engine, tell=self.teller)
 
     @cached_property
     def hooks(self) -> Hooks:
         return Hooks(self.engine)
+
+    @cached_property
+    def teller(self) -> Teller:
+        """Notes for the hooks what happens."""
+        return Teller(self.settings, self.hooks, self.outbox_folder)
 
     @cached_property
     def templates(self) -> Templates:

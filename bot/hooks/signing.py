@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PREFIX = "whsec_"
 _SHORTEST, _LONGEST = 24, 64  # bytes, as the standard wants them
 
@@ -25,7 +26,7 @@ def key_of(secret: str) -> bytes:
 
 def headers(secret: str, *, id: str, at: datetime, body: bytes) -> dict[str, str]:  # noqa: A002
     """The three headers of one attempt: the id stays the same for all of them, the time is the attempt's."""
-    seconds = int(at.timestamp())
+    seconds = (at - _EPOCH) // timedelta(seconds=1)
     mac = hmac.digest(key_of(secret), f"{id}.{seconds}.".encode() + body, "sha256")
     return {
         "webhook-id": id,

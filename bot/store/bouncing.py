@@ -15,8 +15,11 @@ from bot.model import State
 from bot.store import schema
 from bot.store.chunks import short_name
 from bot.store.engine import reading, writing
+from bot.store.hooks import Event, Tell, nobody
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, suppress
+
+_EVENTS = {"dead": "bounced", "full": "bounced", "complaint": "complained"}  # "sender" is our own fault
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +49,8 @@ class Refused:
 class Bounces:
     """The log of what came back."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, *, tell: Tell = nobody) -> None:
+        self.engine, self.tell = engine, tell
 
     def record(self, bounce: Bounce) -> bool:
         """Note it; False when this very one was noted before."""
@@ -61,7 +64,16 @@ class Bounces:
             "said": bounce.said,
         }
         with writing(self.engine) as connection:
-            return add_missing(connection, schema.bounce, [row]) == 1
+            if add_missing(connection, schema.bounce, [row]) == 0:
+                return False
+            if kind := _EVENTS.get(bounce.kind):
+                data = {"kind": bounce.kind, "source": bounce.source, "code": bounce.code}
+                of = bounce.subscriber
+                address = _address(connection, of)
+                self.tell(
+                    connection, Event(kind=kind, at=bounce.at, subscriber=of, address=address, data=data)
+                )
+            return True
 
     def history(self, subscriber: str) -> list[Bounce]:
         """All about one reader, the oldest first."""
@@ -119,6 +131,9 @@ class Bounces:
                 },
             )
             connection.execute(delete(person).where(person.c.id == subscriber))
+            data = {"reason": reason}
+            event = Event(kind="left", at=now, subscriber=row.id, address=row.address, data=data)
+            self.tell(connection, event)
         return True
 
     def letters_refused(self, mode: str, since: datetime) -> list[Refused]:
@@ -160,6 +175,11 @@ class Bounces:
         """When letters to this reader were accepted after that moment, the oldest first."""
         with reading(self.engine) as connection:
             return sorted(at for at in _accepted(connection, subscriber, mode, since))
+
+
+def _address(connection: Connection, subscriber: str) -> str:
+    person = schema.subscriber.c
+    return connection.scalar(select(person.address).where(person.id == subscriber)) or ""
 
 
 def _accepted(connection: Connection, subscriber: str, mode: str, since: datetime) -> Iterator[datetime]:

@@ -18,8 +18,9 @@ from bot.store.importing import ROWS, Signup, address_key, rows_in
 from bot.store.listing import pairs_in
 from bot.store.rows import add_missing, batches
 from bot.store.schema import consent, subscriber, subscription, suppression
+from bot.store.suppression import ALL, Barrier, Hasher
 
-ALL = ""  # instead of a newsletter's name
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Leaver(NamedTuple):
@@ -42,8 +43,8 @@ class DepartureReport:
 class Departures:
     """The leavers of one import, within the caller's transaction."""
 
-    def __init__(self, leavers: Iterable[Leaver], *, now: datetime, source: str) -> None:
-        self._leavers, self._now, self._source = leavers, now, source
+    def __init__(self, leavers: Iterable[Leaver], *, now: datetime, source: str, hasher: Hasher) -> None:
+        self._leavers, self._now, self._source, self._hasher = leavers, now, source, hasher
         self._counts: Counter[str] = Counter()
         self._scratch: sqlite3.Connection | None = None
         self.met = 0  # rows of a dry import that would have found their person suppressed
@@ -101,9 +102,7 @@ class Departures:
         """Who has to be suppressed: address and reason by key and newsletter."""
         keys = [address_key(leaver.address) for leaver in batch]
         some = list(dict.fromkeys(keys))
-        known = set(
-            rows_in(connection, "SELECT address_key, newsletter FROM suppression WHERE address_key", some)
-        )
+        known = Barrier(connection, self._hasher).barred(some)  # the erased too: their address stays away
         loyal = self._loyal(connection, some)
         wanted: dict[tuple[str, str], tuple[str, str]] = {}
         for key, leaver in zip(keys, batch, strict=True):
@@ -113,7 +112,8 @@ class Departures:
             new = [
                 (key, letter)
                 for letter in leaver.newsletters
-                if not {(key, letter), (key, ALL)} & (known | wanted.keys())
+                if not {letter, ALL} & known.get(key, _NOTHING)
+                and not {(key, letter), (key, ALL)} & wanted.keys()
             ]
             self._counts["noted" if new else "known"] += 1
             wanted.update(dict.fromkeys(new, (leaver.address, leaver.reason)))

@@ -5,17 +5,53 @@ Taking a call lends it out for a while: whoever dies in between leaves it to be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from bot.store.engine import reading, writing
-from bot.store.schema import hook_call
+from bot.store.rows import add_missing
+from bot.store.schema import chunk, hook_call, issue, seen
 
 PLANNED, SENT, FAILED = "planned", "sent", "failed"
+_NOTED = "issue.sent"  # a kind of "seen"
+_EMPTY = ("", "{}")  # of a call that was made, or whose person was erased
 _FORGET_SENT, _FORGET_OTHERS = timedelta(days=7), timedelta(days=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened."""
+
+    kind: str  # "subscribed" | "confirmed" | "left" | "bounced" | "complained" | "issue.sent"
+    at: datetime
+    newsletter: str = ""  # "" for all
+    subscriber: str = ""  # an opaque id
+    address: str = field(default="", repr=False)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False  # it happens once, whenever that is noticed
+
+
+Tell = Callable[[Connection, Event], None]
+
+
+def nobody(_: Connection, __: Event) -> None:
+    """A ``Tell`` for whoever has nobody to tell."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentIssue:
+    """An issue whose last letter is settled."""
+
+    subject: str
+    newsletter: str
+    number: int
+    total: int
+    sent: int
+    failed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,24 +110,24 @@ class Hooks:
     def settle(self, call: HookCall, *, state: str, due: datetime | None, said: str) -> None:
         """What became of an attempt. Of a call that was made only that is kept."""
         values = {"state": state, "due": due, "said": said} | ({"body": ""} if state == SENT else {})
-        # Whoever took it in the meantime settles it; and it may have been erased.
-        mine = (hook_call.c.id == call.id, hook_call.c.attempts == call.attempts)
+        # Whoever took it in the meantime settles it; and what was erased meanwhile stays so.
+        same = (hook_call.c.attempts == call.attempts, hook_call.c.body == call.body)
         with writing(self.engine) as connection:
-            connection.execute(update(hook_call).where(*mine).values(**values))
+            connection.execute(update(hook_call).where(hook_call.c.id == call.id, *same).values(**values))
 
     def again(self, hook: str, now: datetime) -> int:
         """Put the failed ones of a hook back in line, and call at once whatever waits; how many that is."""
-        waits = hook_call.c.state.in_((FAILED, PLANNED))
-        change = update(hook_call).where(hook_call.c.hook == hook, waits, hook_call.c.body != "")
+        waits = (hook_call.c.state.in_((FAILED, PLANNED)), hook_call.c.body.not_in(_EMPTY))
+        change = update(hook_call).where(hook_call.c.hook == hook, *waits)
         with writing(self.engine) as connection:
             return connection.execute(change.values(state=PLANNED, due=now, attempts=0)).rowcount
 
     def counts(self) -> dict[str, HookCount]:
         """How things stand with each hook that was ever called."""
         of = (hook_call.c.hook, hook_call.c.state)
-        query = select(*of, func.count().label("count"), func.min(hook_call.c.at).label("oldest")).group_by(
-            *of
-        )
+        what = (*of, func.count().label("count"), func.min(hook_call.c.at).label("oldest"))
+        erased = (hook_call.c.state != SENT) & hook_call.c.body.in_(_EMPTY)
+        query = select(*what).where(~erased).group_by(*of)
         found: dict[str, dict[str, object]] = {}
         with reading(self.engine) as connection:
             for row in connection.execute(query):
@@ -109,6 +145,29 @@ class Hooks:
         with reading(self.engine) as connection:
             rows = connection.execute(query.order_by(hook_call.c.id.desc()).limit(limit)).all()
         return [HookCall(**row._mapping) for row in rows]
+
+    def finished_issues(self, mode: str, *, since: datetime) -> list[SentIssue]:
+        """The issues recorded after that moment with nothing left to send, that nobody was told of yet."""
+        left = func.sum(chunk.c.planned + chunk.c.claimed + chunk.c.deferred)
+        sums = (func.sum(chunk.c.sent).label("sent"), func.sum(chunk.c.failed).label("failed"))
+        named = select(seen.c.name).where(seen.c.mode == mode, seen.c.kind == _NOTED)
+        of = (issue.c.subject, issue.c.newsletter, issue.c.number, issue.c.total)
+        query = (
+            select(*of, *sums)
+            .join(chunk, chunk.c.issue == issue.c.id)
+            .where(issue.c.mode == mode, issue.c.recorded_at > since, issue.c.state != "cancelled")
+            .where(issue.c.subject.not_in(named))
+            .group_by(issue.c.id, *of)
+            .having(left == 0)
+            .order_by(issue.c.id)
+        )
+        with reading(self.engine) as connection:
+            return [SentIssue(**row._mapping) for row in connection.execute(query)]
+
+    def first_time(self, connection: Connection, mode: str, of: SentIssue, now: datetime) -> bool:
+        """Remember that this issue is told about; False when it was before."""
+        row = {"mode": mode, "kind": _NOTED, "name": of.subject, "at": now}
+        return add_missing(connection, seen, [row]) == 1
 
     def sweep(self, now: datetime) -> None:
         """Forget what was told a week ago, and what nobody took for a month."""

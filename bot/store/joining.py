@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.store.engine import reading, writing
+from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
 from bot.store.rows import add_missing
 from bot.store.schema import consent, knock, signup, subscriber, subscription, wording
@@ -87,9 +88,12 @@ class Confirmed:
 class Joining:
     """Signups on their way to becoming readers."""
 
-    def __init__(self, engine: Engine, hasher: Hasher, newsletters: Collection[str] = ()) -> None:
+    def __init__(
+        self, engine: Engine, hasher: Hasher, newsletters: Collection[str] = (), *, tell: Tell = nobody
+    ) -> None:
         """``newsletters`` are all there are: whoever left them all and comes back to one left the others."""
         self.engine, self.hasher, self.newsletters = engine, hasher, frozenset(newsletters)
+        self.tell = tell
 
     def ask(self, request: SignupRequest, *, now: datetime, limits: Limits) -> Asked:
         """Count it, decide, and remember the request when a mail is to go out."""
@@ -138,6 +142,7 @@ class Joining:
                 connection.execute(done.values(confirmed_at=now))
                 note(connection, request, "asked", means="form", ip=request.ip, now=request.asked_at)
                 note(connection, request, "confirmed", means=means, ip=ip, now=now)
+                self._tell(connection, request, person, new, now)
             return Confirmed(
                 subscriber=person,
                 address=request.address,
@@ -145,6 +150,16 @@ class Joining:
                 newsletters=request.newsletters,
                 new=new,
             )
+
+    def _tell(
+        self, connection: Connection, request: SignupRequest, person: str, new: Sequence[str], now: datetime
+    ) -> None:
+        happened = [*(("confirmed", n) for n in request.newsletters), *(("subscribed", n) for n in new)]
+        for kind, newsletter in happened:
+            event = Event(
+                kind=kind, at=now, newsletter=newsletter, subscriber=person, address=request.address
+            )
+            self.tell(connection, event)
 
     def sweep(self, now: datetime) -> int:
         """Forget who never confirmed, and counts that are past; how many people that were."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, insert, or_, sel
 from bot.model import Form
 from bot.store import schema
 from bot.store.engine import reading, writing
+from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, Hasher, suppress
@@ -39,8 +40,8 @@ class Erased:
 class Leaving:
     """What readers decide about themselves, by the id in their signed link or by their address."""
 
-    def __init__(self, engine: Engine, hasher: Hasher) -> None:
-        self.engine, self.hasher = engine, hasher
+    def __init__(self, engine: Engine, hasher: Hasher, *, tell: Tell = nobody) -> None:
+        self.engine, self.hasher, self.tell = engine, hasher, tell
 
     def unsubscribe(
         self, subscriber_id: str, newsletter: str, *, now: datetime, means: str, ip: str = ""
@@ -65,6 +66,10 @@ class Leaving:
                 )
                 suppress(connection, row.address_key, newsletter=newsletter, reason="left", now=now)
                 note_leaving(connection, row, newsletter, means=means, ip=ip, now=now)
+                event = Event(
+                    kind="left", at=now, newsletter=newsletter, subscriber=row.id, address=row.address
+                )
+                self.tell(connection, event)
                 _forget_who_reads_nothing(connection, subscriber_id)
             return left
 
