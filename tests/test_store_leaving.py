@@ -168,6 +168,7 @@ def test_a_person_can_have_all_that_we_hold_of_them(leaving: Leaving, audience: 
         "signups",
         "consent",
         "bounces",
+        "hook_calls",
     }
     assert held["subscriber"][0]["id"] == ann
     assert [(row["event"], row["body"]) for row in held["consent"]] == [

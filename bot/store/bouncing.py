@@ -5,7 +5,6 @@ No address is kept here: a bounce belongs to a reader's opaque id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from bot.store import schema
 from bot.store.chunks import short_name
 from bot.store.engine import reading, writing
 from bot.store.hooks import Event, Tell, nobody
+from bot.store.received import letters_to
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, suppress
 
@@ -174,28 +174,12 @@ class Bounces:
     def sent(self, subscriber: str, mode: str, *, since: datetime) -> list[datetime]:
         """When letters to this reader were accepted after that moment, the oldest first."""
         with reading(self.engine) as connection:
-            return sorted(at for at in _accepted(connection, subscriber, mode, since))
+            issue = schema.issue.c
+            recent = (issue.mode == mode) & (issue.recorded_at > since)
+            found = letters_to(connection, subscriber, recent)
+            return sorted(one.at for one in found if one.state is State.SENT and one.at and one.at > since)
 
 
 def _address(connection: Connection, subscriber: str) -> str:
     person = schema.subscriber.c
     return connection.scalar(select(person.address).where(person.id == subscriber)) or ""
-
-
-def _accepted(connection: Connection, subscriber: str, mode: str, since: datetime) -> Iterator[datetime]:
-    """One letter for each issue at most, found by halves: letters stand in the order of readers."""
-    issue, letter = schema.issue.c, schema.letter.c
-    recent = select(issue.id, issue.total).where(
-        issue.mode == mode, issue.audience == "subscribers", issue.recorded_at > since
-    )
-    for number, total in connection.execute(recent).all():
-        first, last = 1, total
-        while first <= last:
-            middle = (first + last) // 2
-            of = (letter.issue == number) & (letter.number == middle)
-            row = connection.execute(select(letter.reader, letter.state, letter.at).where(of)).one()
-            if row.reader == subscriber:
-                if row.state == State.SENT.value and row.at is not None and row.at > since:
-                    yield row.at
-                break
-            first, last = (middle + 1, last) if row.reader < subscriber else (first, middle - 1)

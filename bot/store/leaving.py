@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from bot.model import Form
 from bot.store import schema
 from bot.store.engine import reading, writing
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
+from bot.store.received import letters_to
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, Hasher, suppress
+from bot.store.traces import wipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +49,7 @@ class Erased:
 
     subscriber: str = ""  # the opaque id, "" for somebody who was no reader
     rows: int = 0
+    clean: bool = True  # False: other programs still use old pages of the database, which hold the address
 
 
 class Leaving:
@@ -117,11 +132,19 @@ class Leaving:
         key = address_key(address)
         with reading(self.engine) as connection:
             ids = _ids(connection, key)
-            found = {name: _rows(connection, query) for name, query in self._about(key, ids).items()}
-            found["deliveries"] = _deliveries(connection, ids)
+            words = _spellings(connection, key, address)
+            queries = self._about(key, ids, words)
+            found = {name: _rows(connection, query) for name, query in queries.items()}
+            found["deliveries"] = [asdict(one) for of in ids for one in letters_to(connection, of)]
         return {name: rows for name, rows in found.items() if rows}
 
-    def _about(self, key: str, ids: Sequence[str]) -> dict[str, Select[Any]]:
+    def spellings(self, address: str) -> frozenset[str]:
+        """The address in every form in which it may stand somewhere."""
+        key = address_key(address)
+        with reading(self.engine) as connection:
+            return _spellings(connection, key, address)
+
+    def _about(self, key: str, ids: Sequence[str], words: Collection[str]) -> dict[str, Select[Any]]:
         s = schema
         return {
             "subscriber": select(s.subscriber).where(s.subscriber.c.address_key == key),
@@ -136,19 +159,22 @@ class Leaving:
             .where(s.consent.c.address_key == key)
             .order_by(s.consent.c.id),
             "bounces": select(s.bounce).where(s.bounce.c.subscriber_id.in_(ids)),
+            "hook_calls": select(s.hook_call).where(_told_of((*ids, *words))),
         }
 
     def erase(self, address: str, now: datetime) -> Erased:
         """Nothing of this person stays but a keyed hash that keeps lists from bringing them back."""
         key = address_key(address)
         with writing(self.engine) as connection:
-            ids = _ids(connection, key)
-            rows = self._erase(connection, key, ids, address)
+            if connection.dialect.name == "postgresql":  # an import may be bringing them just now
+                connection.execute(text("LOCK TABLE subscriber IN ROW EXCLUSIVE MODE"))
+            ids, words = _ids(connection, key), _spellings(connection, key, address)
+            rows = self._erase(connection, key, ids, words)
             suppress(connection, self.hasher.name(key), newsletter=ALL, reason="erased", now=now)
-        self._sweep_the_disk()
-        return Erased(subscriber=ids[0] if ids else "", rows=rows)
+        clean = wipe(self.engine, words)
+        return Erased(subscriber=ids[0] if ids else "", rows=rows, clean=clean)
 
-    def _erase(self, connection: Connection, key: str, ids: Sequence[str], address: str) -> int:
+    def _erase(self, connection: Connection, key: str, ids: Sequence[str], words: Collection[str]) -> int:
         s = schema
         connection.execute(insert(s.erasing), {"address_key": key})
         counted = [
@@ -157,22 +183,15 @@ class Leaving:
             delete(s.suppression).where(s.suppression.c.address_key == key),
             delete(s.bounce).where(s.bounce.c.subscriber_id.in_(ids)),
             delete(s.knock).where(s.knock.c.scope.in_(self.hasher.knocks("address", key))),
+            delete(s.hook_call).where(_told_of((*ids, *words))),
             delete(s.preference).where(s.preference.c.subscriber_id.in_(ids)),
             delete(s.subscription).where(s.subscription.c.subscriber_id.in_(ids)),
             delete(s.subscriber).where(s.subscriber.c.address_key == key),
         ]
         rows = sum(connection.execute(query).rowcount for query in counted)
-        about = [s.hook_call.c.body.contains(word, autoescape=True) for word in (*ids, key, address)]
-        told = update(s.hook_call).where(or_(*about))
-        rows += connection.execute(told.values(body="{}", due=None, said="erased")).rowcount
         connection.execute(delete(s.erasing))
+        _forget_files(connection, words)
         return rows
-
-    def _sweep_the_disk(self) -> None:
-        """SQLite overwrites what is deleted (``engine.py``); what its log still holds goes as well."""
-        if self.engine.dialect.name == "sqlite":
-            with closing(self.engine.raw_connection()) as connection:
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 # --------------------------------------------------------------------------- within a transaction
@@ -200,17 +219,44 @@ def _ids(connection: Connection, key: str) -> Sequence[str]:
     return connection.scalars(select(person.id).where(person.address_key == key)).all()
 
 
+def _spellings(connection: Connection, key: str, address: str) -> frozenset[str]:
+    """As it was typed now and before, and as it is compared; a domain in both its scripts."""
+    s, found = schema, {address.strip(), key}
+    for table in (s.subscriber, s.signup, s.consent):
+        found.update(connection.scalars(select(table.c.address).where(table.c.address_key == key)))
+    return frozenset(found | {_as_read(word) for word in found})
+
+
+def _as_read(address: str) -> str:
+    """Its domain in the script that people read; the same where it has no other."""
+    local, at, domain = address.rpartition("@")
+    if "xn--" not in domain.lower():
+        return address
+    import idna  # its tables take a while to load, and few domains need them
+
+    try:
+        return f"{local}{at}{idna.decode(domain.lower())}"
+    except idna.IDNAError:
+        return address
+
+
+def _told_of(words: Collection[str]) -> ColumnElement[bool]:
+    """Calls of other programs that speak of a person, in whatever case."""
+    body = func.lower(schema.hook_call.c.body)
+    return or_(*(body.contains(word.lower(), autoescape=True) for word in words))
+
+
+def _forget_files(connection: Connection, words: Collection[str]) -> None:
+    """A rehearsal's receipts are names of files, and those tell whom a mail is for."""
+    letter, delivery, issue = schema.letter, schema.delivery, schema.issue.c
+    rehearsed = select(issue.id).where(issue.mode == "rehearsal")
+    for word in words:
+        of_letter = letter.c.issue.in_(rehearsed) & letter.c.said.icontains(word, autoescape=True)
+        connection.execute(update(letter).where(of_letter).values(said=""))
+        of_mail = delivery.c.remote_id.icontains(word, autoescape=True)
+        of_mail = (delivery.c.mode == "rehearsal") & of_mail
+        connection.execute(update(delivery).where(of_mail).values(remote_id=""))
+
+
 def _rows(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(query)]
-
-
-def _deliveries(connection: Connection, ids: Collection[str]) -> list[dict[str, Any]]:
-    """The letters to these readers. There is no index: this reads all letters once."""
-    letter, issue = schema.letter.c, schema.issue.c
-    query = (
-        select(issue.subject, issue.mode, letter.state, letter.at, letter.said)
-        .join(schema.issue, issue.id == letter.issue)
-        .where(letter.reader.in_(ids))
-        .order_by(letter.issue)
-    )
-    return _rows(connection, query) if ids else []
