@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from bot.app.workspace import Workspace
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  names of no machine
-PATIENCE = 15  # seconds for what is on its way when the server is told to stop
 
 
 @click.command("serve")
@@ -38,41 +35,26 @@ def serve_command(workspace: Path, host: str, port: int) -> None:
 async def _serve(here: Workspace, host: str, port: int) -> None:
     import logging
 
-    import uvicorn
-
+    from bot.app.hooks import tell_until_stopped
     from bot.web.app import create_app
+    from bot.web.serving import server_for
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = stop_on_signals()
 
-    class Server(uvicorn.Server):
-        """Stops when this command is told to; the signals are ours."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    config = uvicorn.Config(
-        create_app(here, hosts=() if host in EVERYWHERE else (host,)),
-        ws="none",
-        log_config=None,
-        log_level="warning",
-        access_log=False,  # its lines hold addresses and tokens; ours hold neither
-        proxy_headers=False,  # [site] trusted_proxies says whom we believe
-        server_header=False,
-        timeout_graceful_shutdown=PATIENCE,
-    )
+    server = server_for(create_app(here, hosts=() if host in EVERYWHERE else (host,)))
     _ = here.engine  # a database that cannot be used is told now, and not to the first visitor
     door = _door(host, port)
     _welcome(here, host, door.getsockname()[1])
-    server = Server(config)
     running = asyncio.create_task(server.serve(sockets=[door]))
     stopped = asyncio.create_task(stop.wait())
+    telling = asyncio.create_task(tell_until_stopped(here, stop))
     await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopped.cancel()
-    await running
+    stop.set()
+    await asyncio.gather(running, telling)
 
 
 def _door(host: str, port: int) -> socket.socket:
