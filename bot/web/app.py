@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Router
 
 import bot
 from bot.app.workspace import Workspace
@@ -33,6 +33,7 @@ def create_app(
 ) -> FastAPI:
     """The whole site. It answers to the name in ``site_url``, to this machine's, and to ``hosts``."""
     pages = Pages(workspace)
+    routers = [readers.routes(pages, clock)]
 
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +57,7 @@ def create_app(
         """The page for what is not there or cannot be done."""
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         if error.status_code == 405:
-            headers["allow"] = ", ".join(_allowed(app, request))
+            headers["allow"] = ", ".join(_allowed([app.router, *routers], request))
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers=headers)
         name = _TITLES.get(error.status_code, "refused")
@@ -77,7 +78,8 @@ def create_app(
             raise HTTPException(404)
         return found
 
-    app.include_router(readers.routes(pages, clock))
+    for router in routers:
+        app.include_router(router)
     return app
 
 
@@ -91,10 +93,10 @@ async def _sweep_hourly(workspace: Workspace, clock: Clock) -> None:
         await asyncio.sleep(3600)
 
 
-def _allowed(app: FastAPI, request: Request) -> Iterable[str]:
+def _allowed(routers: Iterable[Router], request: Request) -> Iterable[str]:
     """The methods that this path knows."""
     found: set[str] = set()
-    for route in app.routes:
+    for route in (route for router in routers for route in router.routes):
         if route.matches(request.scope)[0] is not Match.NONE:
             found |= getattr(route, "methods", None) or set()
     return sorted(found | {"OPTIONS"} | ({"HEAD"} if "GET" in found else set()))

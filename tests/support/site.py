@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import uvicorn
 from sqlalchemy import Engine, select
 
 from bot.app.workspace import Workspace
 from bot.store.schema import metadata
 from bot.web.app import create_app
+from bot.web.serving import server_for
 
 NOON = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)  # noon in Bangkok
 
@@ -102,17 +103,14 @@ def served(here: Path, clock: Clock | None = None) -> Iterator[Site]:
     """The site of that workspace, for as long as the block lasts."""
     clock, workspace = clock or Clock(), Workspace(here)
     app = create_app(workspace, clock=clock)
-    config = uvicorn.Config(
-        app, port=0, ws="none", log_config=None, access_log=False, proxy_headers=False, server_header=False
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="site")
+    door = socket.create_server(("127.0.0.1", 0))
+    server = server_for(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, name="site")
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Site(url=f"http://localhost:{port}", workspace=workspace, clock=clock)
+        yield Site(url=f"http://localhost:{door.getsockname()[1]}", workspace=workspace, clock=clock)
     finally:
         server.should_exit = True
         thread.join(20)
