@@ -325,14 +325,10 @@ def test_nobody_watches(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     told: list[str] = []
 
-    class Tracer(trace.NoOpTracer):
-        def start_span(self, name: str, *args: Any, **options: Any) -> Any:
-            told.append(name)
-            return super().start_span(name, *args, **options)
-
     class Provider(trace.NoOpTracerProvider):
-        def get_tracer(self, *args: Any, **options: Any) -> Any:
-            return Tracer()
+        def get_tracer(self, instrumenting_module_name: str, *args: Any, **options: Any) -> Any:
+            told.append(instrumenting_module_name)
+            return super().get_tracer(instrumenting_module_name, *args, **options)
 
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", Provider())
     with served(make_site(tmp_path / "news", mode="rehearsal")) as watched:
