@@ -389,3 +389,23 @@ def test_a_full_export_moves_a_reader_with_all_they_chose(here: Workspace, tmp_p
         "newsletters": ["weekly"],
         "preferences": "weekly=headlines/2027-01-01T00:00:00+00:00",
     } in json.loads(shown[0])
+
+
+def test_what_would_change_is_told(here: Workspace, tmp_path: Path) -> None:
+    """Names, languages and newsletters apart; a list as it is already changes nothing."""
+    bot(
+        "subscribers",
+        "import",
+        saved(tmp_path / "old.csv", "email,name\nana@shelf.ngo,Ana\nli@shelf.ngo,Li\n"),
+        workspace=here.root,
+    )
+    new = saved(tmp_path / "new.csv", "email,name,lang\nana@shelf.ngo,Anna,pt\nli@shelf.ngo,Li,th\n")
+
+    dry = bot("subscribers", "import", new, "--dry-run", workspace=here.root)
+    ran = bot("subscribers", "import", new, workspace=here.root)
+    again = bot("subscribers", "import", new, workspace=here.root)
+
+    assert "Would add 0 readers, changed 2 (name of 1, language of 2), unchanged 0" in dry.out
+    assert "Added 0 readers, changed 2 (name of 1, language of 2), unchanged 0" in ran.out
+    assert "Added 0 readers, changed 0, unchanged 2" in again.out
+    assert "must have agreed" not in again.out

@@ -124,7 +124,12 @@ def test_suppression_wins_over_a_subscription(audience: AudienceStore, engine: E
     ann = audience.find("ann@example.org")
     assert ann is not None
     with writing(engine) as connection:
-        row = {"address_key": address_key("ann@example.org"), "newsletter": "", "reason": "bounced", "since": NOW}
+        row = {
+            "address_key": address_key("ann@example.org"),
+            "newsletter": "",
+            "reason": "bounced",
+            "since": NOW,
+        }
         connection.execute(insert(suppression), row)
 
     assert list(audience.subscribers("weekly")) == []
@@ -177,7 +182,7 @@ def test_an_import_counts_what_it_does(audience: AudienceStore, dry: bool) -> No
 
     report = audience.add_many(iter(ROWS), now=NOW + timedelta(days=1), source="csv", dry=dry)
 
-    assert report == ImportReport(added=601, changed=2, unchanged=2, suppressed=1)
+    assert report == ImportReport(added=601, changed=2, unchanged=2, suppressed=1, names=2)
     assert audience.count("weekly") == (2 if dry else 603)
     bob = audience.find("bob@example.org")
     assert bob is not None

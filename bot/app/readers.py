@@ -31,6 +31,7 @@ class Imported:
     told: str  # how the file was read
     added: int
     changed: int
+    changes: Mapping[str, int]  # of the changed ones: another name, another language, a newsletter more
     unchanged: int
     suppressed: int  # rows of people who must not be written to
     left: int  # people who left elsewhere, and now are suppressed here
@@ -106,6 +107,7 @@ def import_readers(
         told=readers.told,
         added=report.added,
         changed=report.changed,
+        changes={"name": report.names, "language": report.langs, "newsletters": report.letters},
         unchanged=report.unchanged,
         suppressed=report.suppressed + departures.met,
         left=gone.noted,

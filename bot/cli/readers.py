@@ -100,7 +100,7 @@ def _show_import(file: Path, result: Imported, *, dry_run: bool) -> None:
     click.echo(result.told)
     verb = "Would add" if dry_run else "Added"
     click.echo(
-        f"{verb} {plural(result.added, 'reader')}, changed {result.changed:,}, "
+        f"{verb} {plural(result.added, 'reader')}, changed {result.changed:,}{_changes(result)}, "
         f"unchanged {result.unchanged:,}, left out {result.suppressed:,} who unsubscribed, "
         f"refused {plural(result.refused, 'row')}."
     )
@@ -114,6 +114,11 @@ def _show_import(file: Path, result: Imported, *, dry_run: bool) -> None:
         click.echo(f"Not taken: {count:,} whose row says: {why}.")
     if result.added or result.changed:
         click.echo("A list proves no consent: everybody on it must have agreed to get this newsletter.")
+
+
+def _changes(result: Imported) -> str:
+    what = ", ".join(f"{name} of {count:,}" for name, count in result.changes.items() if count)
+    return f" ({what})" if what else ""
 
 
 def _show_refusals(file: Path, result: Imported) -> None:

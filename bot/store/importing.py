@@ -49,6 +49,9 @@ class ImportReport:
     changed: int = 0
     unchanged: int = 0
     suppressed: int = 0
+    names: int = 0  # of the changed: another name, another language, a newsletter more
+    langs: int = 0
+    letters: int = 0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -184,6 +187,7 @@ class Import:
         if person is None:
             person = page.people[key] = Known(id=self.writer.new_ids(1)[0])
             page.new[key] = signup
+        name, lang = person.name, person.lang
         differs = person.take(signup)
         new = dict.fromkeys(signup.newsletters)
         wanted = [letter for letter in new if letter not in person.letters and letter not in away]
@@ -193,6 +197,8 @@ class Import:
             return "added"
         if differs or wanted:
             page.changed[key] = person
+            what = {"names": person.name != name, "langs": person.lang != lang, "letters": bool(wanted)}
+            self.counts.update(what)
             return "changed"
         return "unchanged"
 
