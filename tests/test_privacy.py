@@ -45,7 +45,7 @@ def test_an_erased_person_is_found_nowhere(here: Path) -> None:
     did = bot("subscribers", "erase", ANN, "--yes", workspace=here)
 
     assert would.out == did.out.replace("Erased", "Would erase")
-    assert did.out.startswith("Erased a reader: 2 rows and 1 rehearsed mail.")
+    assert did.out.startswith("Erased a reader: 2 rows and 1 file of rehearsals.")
     (here.parent / "list.csv").write_text(f"email\n{ANN}\n")
     again = bot("subscribers", "import", here.parent / "list.csv", workspace=here)
     bot("export", here.parent / "out", workspace=here)

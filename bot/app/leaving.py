@@ -8,23 +8,21 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from bot.app.hooks import tell
-from bot.app.telling import FOLDER
-from bot.app.workspace import Workspace
+from bot.app.workspace import LEDGER, Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.cells import guarded
 from bot.errors import UserError
 from bot.files import replacing
 from bot.store.everything import Sheet, everything
-from bot.store.importing import address_key
 from bot.store.leaving import Erased
+from bot.store.traces import mentions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +31,9 @@ class Forgotten:
 
     was_reader: bool
     rows: int
-    files: int  # mails of rehearsals
+    files: int  # what rehearsals wrote
+    left: tuple[str, ...] = ()  # files of the workspace that a person has to look at
+    clean: bool = True  # False: another program still uses old pages of the database
 
 
 def person(workspace: Workspace, address: str) -> dict[str, list[dict[str, Any]]]:
@@ -48,27 +48,41 @@ def erase(workspace: Workspace, address: str, *, now: datetime, dry_run: bool = 
     Backups are not ours: whoever keeps some lets them run out.
     """
     address = valid_address(address)
-    mails = list(_rehearsed_mails(workspace, address))
+    words = workspace.leaving.spellings(address)
+    mails = list(_mentioning(workspace.outbox_folder, words))
     if dry_run:
         held = workspace.leaving.person(address)
         rows = sum(len(found) for table, found in held.items() if table != "deliveries")
-        return Forgotten(was_reader="subscriber" in held, rows=rows, files=len(mails))
+        left = _left(workspace, words, but=mails)
+        return Forgotten(was_reader="subscriber" in held, rows=rows, files=len(mails), left=left)
     erased: Erased = workspace.leaving.erase(address, now)
     if erased.subscriber:  # whoever was told of them by this id must forget them, too
         tell(workspace, "left", now=now, subscriber=erased.subscriber, data={"reason": "erased"})
     for path in mails:
         path.unlink(missing_ok=True)
-    return Forgotten(was_reader=bool(erased.subscriber), rows=erased.rows, files=len(mails))
+    return Forgotten(
+        was_reader=bool(erased.subscriber),
+        rows=erased.rows,
+        files=len(mails),
+        left=_left(workspace, words),
+        clean=erased.clean,
+    )
 
 
-def _rehearsed_mails(workspace: Workspace, address: str) -> Iterator[Path]:
-    """Files in ``outbox/`` with this address: a rehearsed confirmation was for whoever asked."""
-    wanted = {spelling.casefold().encode() for spelling in (address, address_key(address))}
-    files = chain(workspace.outbox_folder.rglob("*.eml"), workspace.outbox_folder.glob(f"{FOLDER}/*.json"))
-    for path in sorted(files):
-        head = path.read_bytes().lower()
-        if any(spelling in head for spelling in wanted):
-            yield path
+def _left(workspace: Workspace, words: Collection[str], *, but: Collection[Path] = ()) -> tuple[str, ...]:
+    """Other files of the workspace with this address: a list, an export, bot.toml. They are a person's."""
+    found = set(_mentioning(workspace.root, words)) - set(but)
+    return tuple(sorted(str(path.relative_to(workspace.root)) for path in found))
+
+
+def _mentioning(folder: Path, words: Collection[str]) -> Iterator[Path]:
+    """The files below with one of the words. The database looks after its own."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(place, name)
+            if not name.startswith(LEDGER) and path.is_file() and mentions(path, words, whole=True):
+                yield path
 
 
 # --------------------------------------------------------------------------- taking everything elsewhere

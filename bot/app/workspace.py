@@ -34,6 +34,7 @@ from bot.store.pace import Pace
 from bot.store.suppression import Hasher
 
 STOP_FILE = "STOP"
+LEDGER = "ledger.sqlite3"
 
 
 class Workspace:
@@ -77,7 +78,7 @@ class Workspace:
         if not url:
             if not self.readonly:
                 self.state_folder.mkdir(exist_ok=True)
-            url = f"sqlite:///{(self.state_folder / 'ledger.sqlite3').absolute()}"
+            url = f"sqlite:///{(self.state_folder / LEDGER).absolute()}"
         return open_store(url, readonly=self.readonly)
 
     @cached_property

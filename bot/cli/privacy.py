@@ -28,9 +28,7 @@ def show(workspace: Path, address: str, as_json: bool) -> None:
     for table, rows in held.items():
         click.secho(f"\n{table}", bold=True)
         for row in rows:
-            print_table(
-                ["", ""], [(name, "" if value is None else str(value)) for name, value in row.items()]
-            )
+            print_table(["", ""], [(name, _cell(value)) for name, value in row.items()])
 
 
 def _cell(value: object) -> str:
@@ -41,23 +39,33 @@ def _cell(value: object) -> str:
 @click.argument("address")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
-@click.pass_obj
-def erase(workspace: Path, address: str, yes: bool, dry_run: bool) -> None:
+@click.pass_context
+def erase(ctx: click.Context, address: str, yes: bool, dry_run: bool) -> None:
     """Forget one person for good. This cannot be taken back.
 
     Nothing stays but a keyed hash of the address, which keeps later imports from bringing them back. They
-    can sign up again themselves. Backups of yours still hold what they hold.
+    can sign up again themselves. Backups of yours still hold what they hold. The exit code is 1 when
+    something is left for you to do.
     """
     from bot.app.leaving import erase
 
     if not (yes or dry_run):
         click.confirm("Erase everything about this person? This cannot be taken back.", abort=True)
-    here = opened(workspace, readonly=dry_run)
+    here = opened(ctx.obj, readonly=dry_run)
     done = erase(here, address, now=datetime.now(UTC), dry_run=dry_run)
     verb = "Would erase" if dry_run else "Erased"
     who = "a reader" if done.was_reader else "somebody who is no reader"
-    files = f" and {plural(done.files, 'rehearsed mail')}" if done.files else ""
+    files = f" and {plural(done.files, 'file')} of rehearsals" if done.files else ""
     click.echo(f"{verb} {who}: {plural(done.rows, 'row')}{files}. Later imports leave this address out.")
+    for path in done.left:
+        click.echo(f"{path} holds this address, too: change it, or delete it.", err=True)
+    if not done.clean:
+        click.echo(
+            "The database's file still holds an old copy, because another program reads it at this moment;"
+            " run it again.",
+            err=True,
+        )
+    ctx.exit(0 if done.clean and not done.left else 1)
 
 
 @click.command("export")

@@ -20,9 +20,10 @@ from bot.model import Recipient, speaks
 from bot.store.engine import reading, writing
 from bot.store.firstload import FirstLoad, nobody_yet
 from bot.store.importing import ROWS, Import, ImportReport, Scratch, Signup, Writer, address_key
-from bot.store.rows import BATCH, add_missing, batches
+from bot.store.leaving import note_leaving
+from bot.store.rows import BATCH, batches
 from bot.store.schema import preference, subscriber, subscription, suppression
-from bot.store.suppression import Hasher
+from bot.store.suppression import ALL, Hasher, is_erased, suppress
 
 T = TypeVar("T")
 
@@ -101,13 +102,14 @@ class AudienceStore:
         """Forget the reader and never write again; True when there was one. Suppressed in any case."""
         key = address_key(address)
         with writing(self.engine) as connection:
-            add_missing(
-                connection,
-                suppression,
-                [{"address_key": key, "newsletter": "", "reason": reason, "since": now}],
-            )
-            gone = connection.execute(delete(subscriber).where(subscriber.c.address_key == key))
-            return gone.rowcount == 1
+            # Of somebody erased nothing is written in clear again.
+            if self.hasher is None or not is_erased(connection, self.hasher, key):
+                suppress(connection, key, reason=reason, now=now)
+            person = subscriber.c.address_key == key
+            row = connection.execute(select(subscriber).where(person).with_for_update()).one_or_none()
+            if row is not None:
+                note_leaving(connection, row, ALL, means=reason, now=now)
+            return connection.execute(delete(subscriber).where(person)).rowcount == 1
 
     def find(self, address: str) -> Subscriber | None:
         """The subscriber of that address, however it is spelled."""
@@ -186,7 +188,9 @@ class AudienceStore:
             return page
 
     def _reason(self, address: str) -> str:
-        query = select(suppression.c.reason).where(suppression.c.address_key == address_key(address))
+        key = address_key(address)
+        names = (key,) if self.hasher is None else self.hasher.names(key)
+        query = select(suppression.c.reason).where(suppression.c.address_key.in_(names)).limit(1)
         with reading(self.engine) as connection:
             return connection.scalar(query) or ""
 

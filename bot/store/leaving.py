@@ -182,13 +182,14 @@ class Leaving:
             delete(s.signup).where(s.signup.c.address_key == key),
             delete(s.suppression).where(s.suppression.c.address_key == key),
             delete(s.bounce).where(s.bounce.c.subscriber_id.in_(ids)),
-            delete(s.knock).where(s.knock.c.scope.in_(self.hasher.knocks("address", key))),
             delete(s.hook_call).where(_told_of((*ids, *words))),
             delete(s.preference).where(s.preference.c.subscriber_id.in_(ids)),
             delete(s.subscription).where(s.subscription.c.subscriber_id.in_(ids)),
             delete(s.subscriber).where(s.subscriber.c.address_key == key),
         ]
         rows = sum(connection.execute(query).rowcount for query in counted)
+        knocks = self.hasher.knocks("address", key)
+        connection.execute(delete(s.knock).where(s.knock.c.scope.in_(knocks)))
         connection.execute(delete(s.erasing))
         _forget_files(connection, words)
         return rows
@@ -241,9 +242,9 @@ def _as_read(address: str) -> str:
 
 
 def _told_of(words: Collection[str]) -> ColumnElement[bool]:
-    """Calls of other programs that speak of a person, in whatever case."""
+    """Calls of other programs that speak of a person, in whatever case; as a whole value of their JSON."""
     body = func.lower(schema.hook_call.c.body)
-    return or_(*(body.contains(word.lower(), autoescape=True) for word in words))
+    return or_(*(body.contains(f'"{word.lower()}"', autoescape=True) for word in words))
 
 
 def _forget_files(connection: Connection, words: Collection[str]) -> None:

@@ -8,6 +8,7 @@ row; the space of deleted rows it uses again in its own time, which is beyond us
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Collection, Iterable
 from contextlib import closing
@@ -28,7 +29,7 @@ _SAMPLES = text(
 
 
 def wipe(engine: Engine, words: Iterable[str]) -> bool:
-    """Make sure that none of the words can be read; False while other programs keep old copies in use."""
+    """Make sure that no deleted copy of the words can be read; False while other programs use old pages."""
     some = frozenset(word.lower() for word in words if word)
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -38,21 +39,27 @@ def wipe(engine: Engine, words: Iterable[str]) -> bool:
     return name in (None, "", ":memory:") or _wipe_files(engine, Path(str(name)), some)
 
 
-def mentions(path: Path, words: Collection[str]) -> bool:
-    """Whether the file holds one of the words, in large letters or small; read piece by piece."""
-    wanted = [word.lower().encode() for word in words]
-    overlap = max((len(word) for word in wanted), default=1) - 1
-    try:
-        with path.open("rb") as file:
-            rest = b""
-            while piece := file.read(_PIECE):
-                piece = rest + piece.lower()
-                if any(word in piece for word in wanted):
-                    return True
-                rest = piece[-overlap:] if overlap else b""
-    except FileNotFoundError:
+def mentions(path: Path, words: Collection[str], *, whole: bool = False) -> bool:
+    """Whether the file holds one of the words, in large letters or small; read piece by piece.
+
+    With ``whole`` not as the end or the beginning of a longer address.
+    """
+    wanted = [word.lower().encode() for word in words if word]
+    if not wanted:
         return False
-    return False
+    before, after = (rb"(?<![\w.+\x80-\xff])", rb"(?![\w\x80-\xff]|\.\w)") if whole else (b"", b"")
+    search = re.compile(before + b"(?:" + b"|".join(map(re.escape, wanted)) + b")" + after).search
+    overlap = max(map(len, wanted)) + 3  # and what stands beside it
+    rest = b""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            # What a piece's end cuts off is looked at with the next one.
+            text = rest + piece.lower()
+            found = search(text, 1 if rest else 0)  # what stood before its first sign is not here any more
+            if found and (len(piece) < _PIECE or found.end() + 2 <= len(text)):
+                return True
+            rest = text[-overlap:]
+    return bool(search(rest, 1 if len(rest) == overlap else 0))
 
 
 # --------------------------------------------------------------------------- SQLite
@@ -64,13 +71,22 @@ def _wipe_files(engine: Engine, path: Path, words: Collection[str]) -> bool:
         driver = connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - only narrows the type
         try:
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            if any(mentions(file, words) for file in files):
-                driver.execute("VACUUM")
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.OperationalError:  # locked: somebody reads from the old pages
-            pass
-    return not any(mentions(file, words) for file in files)
+            _empty_log(driver)
+            if not any(file.exists() and mentions(file, words) for file in files):
+                return True
+            # A stale copy, or somebody else's longer address: written anew, the file holds what lives.
+            driver.execute("VACUUM")
+            return _empty_log(driver)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            return False
+
+
+def _empty_log(driver: sqlite3.Connection) -> bool:
+    """Whether every page of the log is in the database now, and the log empty."""
+    busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 # --------------------------------------------------------------------------- PostgreSQL
