@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -409,3 +411,110 @@ def test_what_would_change_is_told(here: Workspace, tmp_path: Path) -> None:
     assert "Added 0 readers, changed 2 (name of 1, language of 2), unchanged 0" in ran.out
     assert "Added 0 readers, changed 0, unchanged 2" in again.out
     assert "must have agreed" not in again.out
+
+
+# --------------------------------------------------------------------------- long lists, and bad ends
+
+KILLED = """
+import sys
+from pathlib import Path
+from bot.app.readers import import_readers
+from bot.app.workspace import Workspace
+def tell(place):
+    if place.rows >= 20_000:
+        print("now", flush=True)
+import_readers(Workspace(Path(sys.argv[1])), Path(sys.argv[2]), tell=tell)
+"""
+
+
+def long_list(path: Path, count: int) -> Path:
+    """Every tenth of them left."""
+    rows = (f"r{n}@shelf.ngo,Reader {n},{'unsubscribed' if n % 10 == 0 else ''}\n" for n in range(count))
+    return saved(path, "email,name,status\n" + "".join(rows))
+
+
+@pytest.fixture
+def there(tmp_path: Path, store_url: str) -> Iterator[Workspace]:
+    """A workspace on either database."""
+    make_workspace(tmp_path / "there")
+    with (tmp_path / "there" / ".env").open("a") as file:
+        file.write(f"\nBOT_DATABASE_URL={store_url}\n")
+    workspace = Workspace(tmp_path / "there")
+    yield workspace
+    workspace.release()
+
+
+def test_a_killed_import_leaves_nothing(there: Workspace, tmp_path: Path) -> None:
+    """SIGKILL in the middle: nobody joined, nobody is suppressed; the next one does it all."""
+    file = long_list(tmp_path / "list.csv", 60_000)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(there.root), str(file)], stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"now\n"
+        child.kill()
+
+    found = there.audience.count("weekly")
+    result = import_readers(there, file)
+
+    assert found == 0
+    assert (result.added, result.left, result.left_before) == (54_000, 6_000, 0)
+
+
+@pytest.mark.parametrize("kind", ["csv", "zip"])
+def test_the_same_list_again_writes_nothing(here: Workspace, tmp_path: Path, kind: str) -> None:
+    """Not one byte of the database: readers, people who left and preferences are there already."""
+    titles = "email,name,status,preferences\n"
+    text = titles + "".join(
+        f"r{n}@shelf.ngo,R,{'' if n % 10 else 'unsubscribed'},{'' if n % 7 else 'weekly=plain'}\n"
+        for n in range(5_000)
+    )
+    name = f"list.{kind}"
+    file = saved(tmp_path / name, text) if kind == "csv" else packed(tmp_path / name, {"list.csv": text})
+    import_readers(here, file)
+    here.release()
+    before = contents(here)
+
+    again = Workspace(here.root)
+    result = import_readers(again, file)
+    again.release()
+
+    assert (result.added, result.changed, result.unchanged, result.left) == (0, 0, 4_500, 0)
+    assert contents(here) == before
+
+
+def contents(here: Workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in here.state_folder.glob("ledger*") if path.stat().st_size}
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from bot.app.readers import import_readers
+from bot.app.workspace import Workspace
+result = import_readers(Workspace(Path(sys.argv[1])), Path(sys.argv[2]), dry_run=len(sys.argv) > 3)
+assert result.added, result
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("dry",)], ids=["real", "dry"])
+def test_memory_does_not_grow_with_the_list(tmp_path: Path, how: tuple[str, ...]) -> None:
+    """Zipped, with people who left: 200,000 rows need at most 32 MiB more than 2,000."""
+
+    def peak(count: int) -> int:
+        place = tmp_path / str(count)
+        make_workspace(place)
+        text = long_list(place / "list.csv", count).read_text()
+        file = packed(place / "list.zip", {"list.csv": text})
+        if how:
+            subprocess.run(
+                [sys.executable, "-m", "bot", "-w", str(place), "status"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+        command = [sys.executable, "-c", PEAK, str(place), str(file), *how]
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    assert peak(200_000) - peak(2_000) < 32 * 1024
