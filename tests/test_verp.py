@@ -97,3 +97,9 @@ def test_it_is_cheap_enough_for_every_letter() -> None:
 @given(st.binary(max_size=2_000))
 def test_no_bytes_are_taken_for_a_reader(mail: bytes) -> None:
     assert PATHS.reader_in(mail) is None
+
+
+def test_a_stand_in_without_an_id_gets_the_plain_address() -> None:
+    """A test mail goes to somebody who is no reader."""
+    assert PATHS.of_anybody(READER) == PATHS.of(READER)
+    assert PATHS.of_anybody("trial") == "bounce@news.example.org"

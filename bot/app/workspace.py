@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 
 import bot
 from bot.app.telling import Teller
+from bot.audience.verp import ReturnPaths
 from bot.channels.base import Channel, ChannelContext, MassChannel, Options
 from bot.channels.outbox import MassOutbox, Outbox
 from bot.channels.registry import ChannelType, channel_names, channel_type
@@ -45,6 +47,7 @@ class Workspace:
         self.readonly = readonly
         self.settings: Settings = load_settings(root)
         self._check_slots()
+        _ = self.return_paths  # a mistake there is told before anything is done
 
     # ------------------------------------------------------------------ places
 
@@ -120,6 +123,17 @@ class Workspace:
     @cached_property
     def bounces(self) -> Bounces:
         return Bounces(self.engine, tell=self.teller)
+
+    @cached_property
+    def return_paths(self) -> ReturnPaths | None:
+        """Signs who a bounce is about into its address; None where ``[bounces]`` names none."""
+        address = parseaddr(self.settings.bounces.address)[1]
+        if not address:
+            return None
+        try:
+            return ReturnPaths(address, self.settings.signing_keys)
+        except ValueError as error:
+            raise ConfigError(self.root / FILE, "bounces.address", str(error)) from error
 
     @cached_property
     def hooks(self) -> Hooks:
@@ -203,6 +217,7 @@ class Workspace:
             user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
             site_url=self.settings.publication.site_url,
             postal_address=self.settings.publication.postal_address,
+            return_path=self.return_paths.of_anybody if self.return_paths else None,
             folder=self.root,
         )
         options = self.options(name)

@@ -19,6 +19,7 @@ LOOKED_AT = 256 * 1024  # bytes of a mail in which a token is looked for
 MOST = 50  # tokens of one mail that are tried
 _PURPOSE = b"bounce/1\x00"
 _ID, _MAC = 16, 10
+_READER = re.compile(r"[0-9a-f]{32}")
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 _TRIPLES = [a + b + c for a in _DIGITS for b in _DIGITS for c in _DIGITS]  # 15 bits at once
 _SHIFTS = tuple(range(195, -1, -15))
@@ -34,6 +35,7 @@ class ReturnPaths:
         if len(name) + 1 + LENGTH > LONGEST_LOCAL_PART:
             longest = LONGEST_LOCAL_PART - LENGTH - 1
             raise ValueError(f"before the @ of the bounce address stand at most {longest} characters")
+        self.plain = address
         self._before, self._after, self._keys = f"{name}+", f"@{domain}", tuple(keys)
         pattern = rf"{re.escape(name)}(?:\+|=2b|%2b)([a-z2-7]{{{LENGTH}}})(?:@|=40|=)"
         self._pattern = re.compile(pattern.encode(), re.IGNORECASE)
@@ -46,6 +48,10 @@ class ReturnPaths:
         mac = hmac.digest(self._keys[0], _PURPOSE + raw, "sha256")[:_MAC]
         bits = int.from_bytes(raw + mac, "big") << 2
         return self._before + "".join([_TRIPLES[bits >> s & 32767] for s in _SHIFTS]) + self._after
+
+    def of_anybody(self, name: str) -> str:
+        """The same, and the plain address for a stand-in that has no id of a reader's form."""
+        return self.of(name) if _READER.fullmatch(name) else self.plain
 
     def reader_in(self, mail: bytes) -> str | None:
         """Whose return path stands in the mail, or None; a token that we did not sign counts for nothing.

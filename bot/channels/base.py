@@ -68,6 +68,7 @@ class ChannelContext:
     site_url: str = ""
     postal_address: str = ""
     folder: Path = Path()  # files named in its options are looked for from here
+    return_path: Callable[[str], str] | None = None  # by a reader's id: where their bounces go
 
 
 class Channel(Protocol):

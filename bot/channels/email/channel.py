@@ -121,6 +121,8 @@ class EmailChannel:
         self._pool: Pool | None = None
         self._signer: Signer | None = None
         self._kept = lru_cache(maxsize=_COMPILED)(self._compile)
+        path = context.return_path
+        self._verp: Callable[[Recipient], str] | None = (lambda to: path(to.id)) if path else None
 
     @property
     def limits(self) -> Limits:
@@ -212,7 +214,7 @@ class EmailChannel:
 
     def compiled(self, message: Message, *, verp: Callable[[Recipient], str] | None = None) -> Compiled:
         """The message with this channel's settings, ready for many readers; kept for the next call."""
-        return self._kept(message, picture_stamps(message), verp)
+        return self._kept(message, picture_stamps(message), verp or self._verp)
 
     def _compile(
         self, message: Message, _stamps: object, verp: Callable[[Recipient], str] | None
