@@ -542,6 +542,19 @@ def test_hooks_are_listed_for_people_and_programs(here: Workspace, server: HookS
     assert json.loads(listed.out)[0]["counts"]["sent"] == 1
 
 
+def test_the_doctor_sees_what_is_not_taken(here: Workspace, server: HookServer) -> None:
+    """Well, and then paused."""
+    server.replies = [Reply(status=410)]
+
+    well = bot("doctor", "--offline", workspace=here.root)
+    subscribed(here)
+    told(here)
+    ill = bot("doctor", "--offline", workspace=here.root)
+
+    assert f"hook crm: http://127.0.0.1:{server.port} is told of subscribed, confirmed" in well.out
+    assert "hook crm is paused: the other side wants no more calls (410)" in ill.out
+
+
 def test_a_rehearsal_tries_nothing_out(tmp_path: Path, server: HookServer) -> None:
     """It says where it wrote what it would have told."""
     with workspace(tmp_path / "news", server.url, mode="rehearsal") as here:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from bot.app.hooks import statuses
 from bot.app.workspace import Workspace, secret_name
 from bot.model import Finding, Level
 
@@ -17,7 +18,7 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
                 "mode", 'Rehearsal: nothing leaves this computer. mode = "live" in bot.toml sends for real.'
             )
         )
-    findings += _missing_secrets(workspace)
+    findings += [*_missing_secrets(workspace), *_hooks(workspace)]
     if offline:
         return findings
     checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
@@ -40,6 +41,25 @@ def _queue(workspace: Workspace) -> list[Finding]:
     findings = [_info("queue", f"{len(queue.items)} items in {workspace.queue_folder}, {approved} approved")]
     findings += [Finding(level=Level.WARN, rule="queue.unreadable", message=str(e)) for e in queue.errors]
     return findings
+
+
+def _hooks(workspace: Workspace) -> list[Finding]:
+    """Other programs that are told what happens; one that takes nothing any more needs a person."""
+    if not workspace.settings.hooks:
+        return []
+    found = []
+    for hook in statuses(workspace, limit=1):
+        if hook.paused:
+            found.append(_warn("hook", f"hook {hook.name} is paused: {hook.paused}"))
+        elif hook.counts.failed:
+            said = hook.failed[0].said if hook.failed else ""
+            again = f"'bot hooks retry {hook.name}' tells it again"
+            found.append(
+                _warn("hook", f"hook {hook.name} did not take {hook.counts.failed} ({said}); {again}")
+            )
+        else:
+            found.append(_info("hook", f"hook {hook.name}: {hook.to} is told of {', '.join(hook.events)}"))
+    return found
 
 
 def _missing_secrets(workspace: Workspace) -> list[Finding]:
@@ -72,6 +92,10 @@ async def _channel(workspace: Workspace, name: str) -> list[Finding]:
 
 def _info(rule: str, message: str) -> Finding:
     return Finding(level=Level.INFO, rule=f"doctor.{rule}", message=message)
+
+
+def _warn(rule: str, message: str) -> Finding:
+    return Finding(level=Level.WARN, rule=f"doctor.{rule}", message=message)
 
 
 def _missing(level: Level, variable: str, why: str) -> Finding:
