@@ -48,6 +48,7 @@ _ONE_CLICK: dict[str, dict[str, Any]] = {"List-Unsubscribe": {"type": "string", 
 LEAVE = _form(required=(), **_ONE_CLICK)
 PREFER = _form(
     lang=_STRING,
+    page=_STRING,
     form={"type": "string", "enum": ["", "plain", "headlines"]},
     pause={"type": "string", "enum": ["none", "keep", "weeks", "month", "months", "date"]},
     day={"type": "string", "format": "date"},

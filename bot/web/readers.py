@@ -207,7 +207,14 @@ class _Desk:
     # ------------------------------------------------------------------ settings
 
     def settings(
-        self, request: Request, newsletter: str, token: str, *, saved: bool = False, wrong: str = ""
+        self,
+        request: Request,
+        newsletter: str,
+        token: str,
+        *,
+        saved: bool = False,
+        wrong: str = "",
+        page: str = "",
     ) -> Response:
         lang = self._language_of(request, newsletter)
         reader = self._reader(newsletter, token)
@@ -216,7 +223,7 @@ class _Desk:
         kept = self.pages.workspace.leaving.preferences(reader, newsletter)
         if kept is None:
             return self._refused(lang, 410, "gone")
-        lang = self.pages.nearest([request.query_params.get("lang", ""), kept.lang, lang])
+        lang = self.pages.nearest([page, request.query_params.get("lang", ""), kept.lang, lang])
         now, zone = self.clock(), self.pages.workspace.settings.publication.timezone
         until = kept.paused_until if kept.paused_until and kept.paused_until > now else None
         return self.pages.private(
@@ -251,8 +258,8 @@ class _Desk:
             try:
                 preferences.change(self.pages.workspace, reader, newsletter, wish, now=self.clock())
             except ValueError:
-                return self.settings(request, newsletter, token, wrong="date")
-        return self.settings(request, newsletter, token, saved=True)
+                return self.settings(request, newsletter, token, wrong="date", page=_text(fields, "page"))
+        return self.settings(request, newsletter, token, saved=True, page=_text(fields, "page"))
 
     # ------------------------------------------------------------------ reading safely, and what all need
 

@@ -72,6 +72,48 @@ def opened(
     context.close()
 
 
+@contextmanager
+def visited(
+    browser: Browser,
+    url: str,
+    *,
+    width: int = DESK,
+    scheme: str = "light",
+    scripts: bool = True,
+    elsewhere: str = "https://weather.example.net/",
+) -> Iterator[Sight]:
+    """A page of a server on this machine. ``elsewhere`` stands for another site: it answers, too."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        java_script_enabled=scripts,
+    )
+    context.set_default_timeout(10_000)
+    seen, place = Sight(page=context.new_page()), url.partition("//")[2].partition("/")[0]
+
+    def asked(request: Request) -> None:
+        seen.requests.append(request.url)
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and "status of 4" not in message.text:
+            seen.complaints.append(message.text)
+
+    def answered(route: Route) -> None:
+        if route.request.url.startswith(elsewhere):
+            route.fulfill(body="<!doctype html><title>Weather</title>Rain", content_type="text/html")
+        elif route.request.url.startswith(f"http://{place}/"):
+            route.fallback()
+        else:
+            route.abort()
+
+    context.on("request", asked)
+    context.on("console", said)
+    context.route("**/*", answered)
+    seen.page.goto(url, wait_until="load")
+    yield seen
+    context.close()
+
+
 def faults(sight: Sight, *, without: tuple[str, ...] = ()) -> list[str]:
     """What axe-core finds wrong, one line each: the rule and the first place."""
     rules = {"target-size": {"enabled": True}} | {name: {"enabled": False} for name in without}
