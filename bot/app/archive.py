@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
+from pathlib import Path
 
 from bot.app.workspace import Workspace
 from bot.model import Item, Newsletter, Publication, Status
@@ -82,14 +84,24 @@ def read_archive(workspace: Workspace) -> Archive:
 
 
 def mark(workspace: Workspace) -> tuple[object, ...]:
-    """Something that differs when the archive does, for much less work; files count by their stamps."""
-    files = sorted(
-        (path.name, (stat := path.stat()).st_mtime_ns, stat.st_size)
-        for path in workspace.queue_folder.glob("*.md")
-        if path.is_file()
+    """Something that differs when the pages do, for much less work; files count by their stamps."""
+    queue = workspace.queue_folder.glob("*.md")
+    templates = (
+        path
+        for folder in workspace.templates.folders
+        for kind in ("web/*.html", "strings/*.toml")
+        for path in folder.glob(kind)
     )
-    ledger = mark_of(workspace.engine, workspace.mode), tuple(sorted(workspace.ledger.holds()))
-    return (*ledger, hash(tuple(files)))
+    files = hash(tuple(sorted(map(_stamp, chain(queue, templates)))))
+    return (*mark_of(workspace.engine, workspace.mode), *sorted(workspace.ledger.holds()), files)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # it has just gone
+        return (str(path), 0, 0)
+    return (str(path), stat.st_mtime_ns, stat.st_size)
 
 
 def archive_of(

@@ -38,6 +38,7 @@ COMMANDS = {
     "retry": ("ledger", "Put failed deliveries back in line."),
     "settle": ("ledger", "Say whether an unknown delivery went out."),
     "send-test": ("publishing", "Send the next issue to one address, as a test."),
+    "build": ("site", "Write what went out as a web site of plain files."),
     "subscribers": ("readers", "Add, import, list, show, remove and erase readers."),
     "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
     "export": ("privacy", "Write everything out, to go elsewhere."),

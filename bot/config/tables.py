@@ -170,6 +170,7 @@ class SiteTable(Table):
     quick_exits: dict[Language, WebAddress] = {}  # by language of the page
     trusted_proxies: int = Field(default=0, ge=0, le=9)  # proxies before us whose X-Forwarded-For counts
     privacy_url: WebAddress | Literal[""] = ""  # a page of your own about what you keep
+    signup: bool = False  # whether pages of "bot build" lead to /subscribe, where "bot serve" answers
 
 
 class BouncesTable(Table):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -150,9 +150,12 @@ class Index:
             for term in asked
         )
 
-    def to_json(self) -> bytes:
-        """For the browser. Each entry has the steps from one document to the next, in base 36."""
-        shown = [[d.path, d.title, d.lang, d.dir, d.source, d.day] for d in self.documents]
+    def to_json(self, link: Callable[[str], str] = str) -> bytes:
+        """For the browser; ``link`` makes addresses that work on the search page.
+
+        Each entry has the steps from one document to the next, in base 36.
+        """
+        shown = [[link(d.path), d.title, d.lang, d.dir, d.source, d.day] for d in self.documents]
         index = {
             "rules": RULES,
             "documents": shown,

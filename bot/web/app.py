@@ -17,7 +17,7 @@ from starlette.routing import Match, Router
 import bot
 from bot.app.workspace import Workspace
 from bot.errors import StoreError
-from bot.web import readers
+from bot.web import archive, readers
 from bot.web.pages import Pages
 from bot.web.readers import Clock
 from bot.web.security import Guard, hosts_of
@@ -33,7 +33,7 @@ def create_app(
 ) -> FastAPI:
     """The whole site. It answers to the name in ``site_url``, to this machine's, and to ``hosts``."""
     pages = Pages(workspace)
-    routers = [readers.routes(pages, clock)]
+    routers = [archive.routes(pages, clock), readers.routes(pages, clock)]
 
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:
