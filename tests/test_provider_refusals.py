@@ -42,7 +42,7 @@ def test_it_is_the_senders_fault_at_every_step(stage: Stage, answer: str) -> Non
 @pytest.mark.parametrize("step", ["RCPT", "DOT"])
 @pytest.mark.parametrize("answer", REFUSALS[:4])
 async def test_the_run_stops_and_nobody_is_lost(tmp_path: Path, step: str, answer: str) -> None:
-    """One letter for each connection is refused and waits; when it is mended, all readers get theirs, once."""
+    """One letter a connection is refused and waits; when it is mended, all readers get theirs, once."""
     async with smtp_server() as server:
         here = mail_only(tmp_path, server.port, readers=30)
         server.fail(step, answer, times=999)
