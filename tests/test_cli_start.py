@@ -10,6 +10,7 @@ HEAVY = (
     "asyncio",
     "babel",
     "cryptography",
+    "fastapi",
     "httpx",
     "importlib.metadata",
     "jinja2",
@@ -21,7 +22,9 @@ HEAVY = (
     "requests",
     "rich",
     "sqlalchemy",
+    "starlette",
     "telegram",
+    "uvicorn",
     "yaml",
 )
 
@@ -43,5 +46,5 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_help_of_a_command_imports_nothing_heavy() -> None:
     """The same for each command's own help: heavy modules are imported when it runs."""
-    for command in ("run", "add", "status", "subscribers", "doctor", "hold"):
+    for command in ("run", "add", "status", "subscribers", "doctor", "hold", "serve"):
         assert [n for n in HEAVY if n != "asyncio" and n in imported_by(command, "--help")] == [], command

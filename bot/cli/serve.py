@@ -27,7 +27,7 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  names of no machine
 def serve_command(workspace: Path, host: str, port: int) -> None:
     """Serve the public pages: the archive, subscribing, settings, leaving.
 
-    Put a web server with HTTPS in front of it (docs/operators.md, "The public pages").
+    Put a web server with HTTPS in front of it (docs/public-pages.md).
     """
     run_fast(_serve(opened(workspace), host, port))
 

@@ -1,0 +1,122 @@
+"""``bot serve`` as a process: it says where it is, and stops when it is told to."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.commands import bot
+from tests.support.site import make_site, stamp_of
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def serving(here: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and the address that it tells."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bot", "--workspace", str(here), "serve", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.search(r"http://localhost:\d+", line)
+        assert found, line
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    """Well, in time, and without a word about anybody."""
+    with serving(make_site(tmp_path / "news", mode="rehearsal")) as (process, url):
+        assert process.stdout
+        assert "outbox" in process.stdout.readline()
+        assert httpx.get(f"{url}/healthz", timeout=30).json() == {"status": "ok"}
+        page = httpx.get(f"{url}/subscribe").text
+        hasty = {"address": "mara@inbox.ngo", "newsletter": "weekly", "stamp": stamp_of(page)}
+        assert httpx.post(f"{url}/subscribe", data=hasty).status_code == 422
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert "GET /subscribe 200" in err
+    assert "Traceback" not in err
+    assert "mara" not in out + err
+    assert "127.0.0.1" not in err
+
+
+def test_a_mail_on_its_way_is_finished_first(tmp_path: Path) -> None:
+    """The answer was given; the mail that it promises still comes."""
+    with socket.create_server(("localhost", 0)) as slow:
+        here = make_site(tmp_path / "news", port=slow.getsockname()[1])
+        with serving(here) as (process, url):
+            page = httpx.get(f"{url}/subscribe", timeout=30).text
+            time.sleep(2.1)  # the form has to be open as long as a person needs: this is the real clock
+            form = {"address": "mara@inbox.ngo", "newsletter": "weekly", "stamp": stamp_of(page)}
+            assert httpx.post(f"{url}/subscribe", data=form).status_code == 200
+            talk, _ = slow.accept()  # the conversation begins, and the server takes its time
+            process.send_signal(signal.SIGTERM)
+            with talk:
+                taken = _take(talk)
+            _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 0, err
+    assert b"Subject: Please confirm" in taken
+
+
+def _take(talk: socket.socket) -> bytes:
+    """A mail server of the plainest kind."""
+    talk.settimeout(20)
+    lines = talk.makefile("rwb", buffering=0)
+    lines.write(b"220 slow\r\n")
+    taken = b""
+    while line := lines.readline():
+        if line.upper().startswith(b"DATA"):
+            lines.write(b"354 go on\r\n")
+            while (part := lines.readline()) != b".\r\n":
+                taken += part
+            lines.write(b"250 2.0.0 taken\r\n")
+        elif line.upper().startswith(b"QUIT"):
+            lines.write(b"221 bye\r\n")
+            break
+        else:
+            lines.write(b"250 yes\r\n")
+    return taken
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    """In one line, with what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = bot("serve", "--port", port, workspace=make_site(tmp_path / "news", mode="rehearsal"))
+
+    assert ran.code == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another" in ran.err
+
+
+def test_a_machines_name_that_nobody_has_is_told(tmp_path: Path) -> None:
+    """The same."""
+    ran = bot("serve", "--host", "256.0.0.1", workspace=make_site(tmp_path / "news", mode="rehearsal"))
+
+    assert ran.code == 1
+    assert "cannot listen on 256.0.0.1" in ran.err
+    assert "Traceback" not in ran.err
