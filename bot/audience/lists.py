@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bot.audience.archives import Part, parts_of
 from bot.audience.cells import language_of, unguarded
+from bot.audience.headings import NOWHERE
 from bot.audience.preferring import wishes_in
 from bot.audience.services import (
     EVERYWHERE,
@@ -153,6 +154,8 @@ class ReaderList:
         """How people want their newsletters; what cannot be understood was refused with its row."""
         for table in self._tables:
             at = table.layout.columns.preferences
+            if at == NOWHERE:
+                continue
             with table.rows() as rows:
                 for _, cells in rows:
                     if at < len(cells) and cells[at].strip() and table.fate_of(cells) is None:

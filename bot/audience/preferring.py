@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from bot.errors import AudienceError
+from bot.model import Form
 from bot.store.listing import Choice, Wish
 
-FORMS = ("", "plain", "headlines")
+FORMS = frozenset(Form)
 
 
 def cell_of(wishes: Iterable[Choice]) -> str:
