@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from bot.app.attending import attend_until_stopped
 from bot.app.hooks import tell_due, tell_until_stopped
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
@@ -45,12 +46,15 @@ async def run_until_stopped(
     workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
 ) -> None:
     """Tick now and whenever something may be due, until ``stop`` is set; what is on the wire is finished."""
-    telling = asyncio.create_task(tell_until_stopped(workspace, stop))
+    beside = [
+        asyncio.create_task(tell_until_stopped(workspace, stop)),
+        asyncio.create_task(attend_until_stopped(workspace, stop)),
+    ]
     try:
         await _tick_until_stopped(workspace, stop, told)
     finally:
         stop.set()
-        await telling
+        await asyncio.gather(*beside)
 
 
 async def _tick_until_stopped(

@@ -40,6 +40,7 @@ COMMANDS = {
     "send-test": ("publishing", "Send the next issue to one address, as a test."),
     "build": ("site", "Write what went out as a web site of plain files."),
     "subscribers": ("readers", "Add, import, list, show, remove and erase readers."),
+    "bounces": ("bounces", "Read what came back; stop writing to addresses that are dead."),
     "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
     "export": ("privacy", "Write everything out, to go elsewhere."),
     "dkim": ("dkim", "Make, show and renew the key that signs the mail."),

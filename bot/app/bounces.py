@@ -1,0 +1,260 @@
+"""The use cases of mail that comes back: read it, note it, act on it, and say how things stand."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+
+from bot.app.publish import mass_channels
+from bot.app.workspace import Workspace
+from bot.audience.bounces import Kind, Source, Verdict, mildest, understand
+from bot.audience.bounces.boxes import Box, Letter
+from bot.audience.bounces.deciding import reason_to_stop
+from bot.audience.bounces.judging import judged
+from bot.audience.tokens import read_unsubscribe_token
+from bot.store import returns
+from bot.store.audience import address_key
+from bot.store.bouncing import Bounce, Refused
+from bot.store.returns import Returned
+
+log = logging.getLogger(__name__)
+
+FAULTS = 5  # readers whose servers blame us within a day, before everything is held
+A_DAY = timedelta(days=1)
+OLDEST = timedelta(days=60)  # a mail that claims to be older is taken for as old as that
+_SAFELY = timedelta(minutes=10)  # clocks of several workers
+_SENT_BEFORE = timedelta(days=30)  # how far before the first bounce a letter may have gone out
+_DATE = re.compile(rb"(?im)^date:[ \t]*([^\r\n]{5,60})")
+_LINK = re.compile(rb"/u/([a-z][a-z0-9_]{0,39})/([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
+_LINKS = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    """What was found and done; in a dry run, what would be."""
+
+    mails: int = 0
+    kinds: Mapping[str, int]  # of the mails understood: dead, full, sender, complaint, notice
+    left: int = 0  # not for us: autoreplies and mail of people
+    again: int = 0  # seen before
+    strangers: int = 0  # about nobody on the list
+    stopped: Mapping[str, int]  # why readers are written to no longer, and how many
+    problems: tuple[str, ...] = ()  # for a person
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BounceReport:
+    """How things stand with what came back in the last days."""
+
+    since: datetime
+    returned: tuple[Returned, ...]
+    stopped: Mapping[str, int]
+    faults: int  # readers whose servers blamed us within the last day
+
+
+def read_bounces(workspace: Workspace, box: Box, *, now: datetime, dry_run: bool = False) -> Readings:
+    """Work off a box. A rehearsal only looks: its letters went nowhere, so nobody can have bounced."""
+    desk = _Desk(workspace, now, dry_run=dry_run or workspace.mode == "rehearsal")
+    for block in box.blocks():
+        taken = {letter.name: desk.take(letter) for letter in block}
+        if not desk.dry_run:
+            done = [letter for letter in block if taken[letter.name]]
+            box.settle(done, [letter for letter in block if not taken[letter.name]])
+    return desk.readings()
+
+
+def sweep_refusals(workspace: Workspace, *, now: datetime, dry_run: bool = False) -> Readings:
+    """What mail servers refused while we were sending counts like what comes back."""
+    desk = _Desk(workspace, now, dry_run=dry_run or workspace.mode == "rehearsal")
+    before = returns.latest(workspace.engine, Source.SMTP)
+    since = before - _SAFELY if before else now - OLDEST
+    found = workspace.bounces.letters_refused(workspace.mode, since)
+    for refused in sorted(
+        found, key=lambda letter: letter.at
+    ):  # after a crash the latest says how far we came
+        desk.refused(refused)
+    return desk.readings()
+
+
+def report(workspace: Workspace, *, now: datetime, days: int = 30) -> BounceReport:
+    """Sums for people."""
+    since = now - timedelta(days=days)
+    return BounceReport(
+        since=since,
+        returned=tuple(returns.returned(workspace.engine, since)),
+        stopped=returns.stopped(workspace.engine, since),
+        faults=returns.readers_with(workspace.engine, Kind.SENDER, now - A_DAY),
+    )
+
+
+class _Desk:
+    """One round: takes mails, notes what they mean, and stops whom it must."""
+
+    def __init__(self, workspace: Workspace, now: datetime, *, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self._workspace, self._now, self._store = workspace, now, workspace.bounces
+        self._kinds: Counter[str] = Counter()
+        self._stopped: dict[str, str] = {}  # reader: why
+        self._pending: dict[str, list[Bounce]] = {}  # in a dry run: what would have been noted
+        self._mails = self._left = self._again = self._strangers = self._new_faults = self._unsigned = 0
+
+    # ------------------------------------------------------------------ mails
+
+    def take(self, letter: Letter) -> bool:
+        """Whether the mail was understood and is dealt with; else it stays where it is."""
+        self._mails += 1
+        verdicts = understand(letter.raw)
+        if all(verdict.kind.left_alone for verdict in verdicts):
+            self._left += 1
+            return False
+        digest, at = sha256(letter.raw).hexdigest()[:40], _sent_at(letter.raw, self._now)
+        reader = self._signed(letter.raw)
+        if reader:
+            return self._note(reader, mildest(verdicts), digest, at)
+        taken = [self._by_address(verdict, digest, at) for verdict in verdicts]  # each of them
+        return all(taken)
+
+    def _signed(self, raw: bytes) -> str | None:
+        """Who it is about, by a token that we signed: the return path, or the link in the returned mail."""
+        paths, keys = self._workspace.return_paths, self._workspace.settings.signing_keys
+        if paths and (reader := paths.reader_in(raw)):
+            return reader
+        for newsletter, token in _LINK.findall(raw)[:_LINKS]:
+            if reader := read_unsubscribe_token(keys, token.decode(), newsletter=newsletter.decode()):
+                return reader
+        return None
+
+    def _by_address(self, verdict: Verdict, digest: str, at: datetime) -> bool:
+        """Anybody can write a mail with an address in it: it is worth no more than words."""
+        if verdict.kind is Kind.COMPLAINT:
+            self._unsigned += 1
+            return False
+        reader = self._store.reader_of(address_key(verdict.address)) if verdict.address else None
+        words = Verdict(kind=verdict.kind, source=Source.TEXT, code=verdict.code, words=verdict.words)
+        return self._note(reader or "", words, digest, at)
+
+    def _note(self, reader: str, verdict: Verdict, digest: str, at: datetime) -> bool:
+        if not verdict.kind.counts:
+            self._kinds[Kind.NOTICE] += 1
+        elif not reader or not self._store.knows(reader):
+            self._strangers += 1
+        else:
+            bounce = Bounce(
+                digest=f"{digest}:{reader}",
+                at=at,
+                subscriber=reader,
+                kind=verdict.kind,
+                source=verdict.source,
+                code=verdict.code,
+                said=verdict.words,
+            )
+            self._record(bounce)
+        return True
+
+    # ------------------------------------------------------------------ refusals while we were sending
+
+    def refused(self, letter: Refused) -> None:
+        """A letter of the ledger that failed for good."""
+        at_recipient = "refused the recipient" in letter.said
+        around = "after RCPT TO" if at_recipient else "after DATA"
+        kind, code = judged(letter.said.partition(": ")[2] or letter.said, around=around)
+        self._record(
+            Bounce(
+                digest=f"letter {letter.name}",
+                at=letter.at,
+                subscriber=letter.subscriber,
+                kind=kind or (Kind.FULL if at_recipient else Kind.SENDER),
+                source=Source.SMTP,
+                code=code or str(letter.code),
+                said=letter.said[:200],
+            )
+        )
+
+    # ------------------------------------------------------------------ acting
+
+    def _record(self, bounce: Bounce) -> None:
+        """Note it, then decide; also when it was noted before, for a crash may have come in between."""
+        if self.dry_run:
+            known = [*self._store.history(bounce.subscriber), *self._pending.get(bounce.subscriber, [])]
+            new = all(bounce.digest != each.digest for each in known)
+            if new:
+                self._pending.setdefault(bounce.subscriber, []).append(bounce)
+        else:
+            new = self._store.record(bounce)
+        if new:
+            self._kinds[bounce.kind] += 1
+            self._new_faults += bounce.kind == Kind.SENDER
+            log.info("a mail came back: %s %s", bounce.kind, bounce.code, extra={"source": bounce.source})
+        else:
+            self._again += 1
+        if bounce.kind != Kind.SENDER:
+            self._decide(bounce.subscriber)
+
+    def _decide(self, reader: str) -> None:
+        history = sorted(
+            [*self._store.history(reader), *self._pending.get(reader, [])], key=lambda bounce: bounce.at
+        )
+        since = history[0].at - _SENT_BEFORE
+        sent = self._store.sent(reader, self._workspace.mode, since=since)
+        reason = reason_to_stop(history, sent, self._now)
+        if reason is None or reader in self._stopped:
+            return
+        if self.dry_run or self._store.suppress(reader, reason=f"bounce: {reason}", now=self._now):
+            self._stopped[reader] = reason
+            log.info("a reader is written to no longer: %s", reason)
+
+    def readings(self) -> Readings:
+        """What was done; holds the channels when too many servers blame us."""
+        return Readings(
+            mails=self._mails,
+            kinds=dict(sorted(self._kinds.items())),
+            left=self._left,
+            again=self._again,
+            strangers=self._strangers,
+            stopped=dict(Counter(self._stopped.values())),
+            problems=(*self._held(), *self._complaints()),
+        )
+
+    def _complaints(self) -> Sequence[str]:
+        if not self._unsigned:
+            return ()
+        return (f"{self._unsigned} complaints carry no token of ours and stay in the mailbox: look at them",)
+
+    def _held(self) -> Sequence[str]:
+        if not self._new_faults:
+            return ()
+        since = self._now - A_DAY
+        told = returns.returned(self._workspace.engine, since)
+        said = next((f"{each.code} {each.said}".strip() for each in told if each.kind == Kind.SENDER), "")
+        count = returns.readers_with(self._workspace.engine, Kind.SENDER, since)
+        words = f"the mail systems of {count} readers blamed us within a day; the most said: {said[:200]}"
+        if count >= FAULTS and not self.dry_run:
+            hold_channels(self._workspace, words, self._now)
+            words += "; email is held: mend it (bot doctor --dns), then bot resume"
+        log.warning("%s", words)
+        return (words,)
+
+
+def hold_channels(workspace: Workspace, reason: str, now: datetime) -> None:
+    """Stop every channel that carries a newsletter by mail, unless somebody did already."""
+    held = workspace.ledger.holds()
+    for channel in mass_channels(workspace):
+        if channel.name not in held:
+            workspace.ledger.hold(channel.name, f"held by what came back: {reason}", now)
+
+
+def _sent_at(raw: bytes, now: datetime) -> datetime:
+    """When a report was written, as far as it can be believed."""
+    found = _DATE.search(raw.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0])
+    try:
+        said = parsedate_to_datetime(found[1].decode("ascii", "replace")) if found else now
+        said = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return now
+    return min(max(said, now - OLDEST), now)
