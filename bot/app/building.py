@@ -37,6 +37,7 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'"
 )
+_MAKERS = ("archive", "building", "layout", "site", "syndication")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +60,9 @@ def build(workspace: Workspace, folder: Path, *, plain_files: bool = False, dry_
     folder = folder.resolve()
     old = read_manifest(folder)
     layout = Layout(
-        settings=workspace.settings, templates=workspace.templates, signup=workspace.settings.site.signup
+        settings=workspace.settings,
+        templates=workspace.templates.settled(),
+        signup=workspace.settings.site.signup,
     )
     pages = whole(Site(archive=read_archive(workspace), layout=layout, built=True))
     with _place_beside(folder, workspace.state_folder, dry_run=dry_run) as beside:
@@ -163,8 +166,8 @@ def _frame_of(settings: Settings, templates: Templates) -> tuple[object, ...]:
     code = Path(bot.__file__).parent
     program = [
         (path.name, path.read_bytes())
-        for name in ("app", "rendering")
-        for path in sorted((code / name).glob("*.py"))
+        for kind in ("rendering/*.py", *(f"app/{name}.py" for name in _MAKERS))
+        for path in sorted(code.glob(kind))
     ]
     return (settings.publication, settings.site, settings.mode, files, _digest(program))
 

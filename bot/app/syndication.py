@@ -102,7 +102,8 @@ def _search(site: Site) -> Iterator[Page]:
     yield Page(path="/search", lang=site.lang, make=lambda link: found_page(site, link, "", site.lang))
     if site.built:
         for lang in site.indexes:
-            yield Page(path=index_path(lang), kind=JSON, make=_index(site, lang))
+            about = site.indexes[lang].documents
+            yield Page(path=index_path(lang), kind=JSON, make=_index(site, lang), about=about)
 
 
 def index_path(lang: str) -> str:

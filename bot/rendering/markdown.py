@@ -197,6 +197,8 @@ def _mark_direction(tokens: Sequence[Token], direction: str) -> None:
 
 def text_direction(text: str) -> str:
     """The direction of most letters, or "" where neither has a clear majority."""
+    if text.isascii():
+        return "ltr" if any(map(str.isalpha, text)) else ""
     letters = [unicodedata.bidirectional(char) for char in text]
     right, left = sum(kind in ("R", "AL") for kind in letters), letters.count("L")
     if right > 2 * left:

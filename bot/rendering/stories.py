@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from markupsafe import Markup
 
@@ -94,7 +96,7 @@ def tale(
         dir=way,
         note=one_line(item.content_warning),
         summary=one_line(item.summary),
-        body=to_html(item.body, anchor=anchor, direction=way, top=top),
+        body=_body(item.body, anchor if "[^" in item.body else "n", way, top if _headed(item.body) else 2),
         image=image,
         also=tuple((one_line(credit.source), safe_link(credit.url)) for credit in item.also_reported_by),
         books=tuple(
@@ -104,3 +106,14 @@ def tale(
         read_at=fill(words["read_at"], source=isolated_name(source, words["dir"])),
         words=words,
     )
+
+
+# On its own page, in its issue and in feeds: without notes and headings an item's text is the same.
+@lru_cache(maxsize=10_000)
+def _body(markdown: str, anchor: str, way: Direction, top: int) -> Markup:
+    return to_html(markdown, anchor=anchor, direction=way, top=top)
+
+
+def _headed(markdown: str) -> bool:
+    """Whether it may hold a heading."""
+    return "#" in markdown or bool(re.search(r"(?m)^[ >]*(=+|-+)[ \t]*$", markdown))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any
@@ -38,6 +39,7 @@ class Templates:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
+        self._strings: Callable[[str], Mapping[str, str]] = partial(strings, folders=self.folders)
         self._env = _Sandbox(
             loader=jinja2.FileSystemLoader([str(folder) for folder in self.folders]),
             undefined=jinja2.StrictUndefined,
@@ -75,7 +77,14 @@ class Templates:
 
     def strings(self, lang: str) -> Mapping[str, str]:
         """The house's own words in this language, in English where they are not translated."""
-        return strings(lang, self.folders)
+        return self._strings(lang)
+
+    def settled(self) -> Templates:
+        """The same for many pages in one go: files are not looked at again."""
+        same = Templates(self.folders)
+        same._strings = cache(same._strings)
+        same._env.auto_reload = False
+        return same
 
     def _missing(self, name: str) -> TemplateError:
         places = ", ".join(str(folder) for folder in self.folders)
