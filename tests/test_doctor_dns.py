@@ -370,7 +370,8 @@ async def test_a_domain_that_does_not_stand_for_the_author_is_told(
 
 async def test_without_an_answer_nothing_is_claimed() -> None:
     """A silent server is neither a missing policy nor one that fits."""
-    found = await examine_dmarc(Zone({"_dmarc.shelf.test": SILENT}), subject(), "shelf.test")
+    zone = Zone({"_dmarc.shelf.test": SILENT, "_dmarc.test": {"TXT": ["v=DMARC1; p=reject"]}})
+    found = await examine_dmarc(zone, subject(), "shelf.test")
 
     assert [f.level for f in found] == [Level.BLOCK, Level.WARN]
     assert not any(f.publish for f in found)

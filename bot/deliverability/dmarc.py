@@ -67,7 +67,7 @@ class Walk:
         for record in self.records:
             if record.psd == "n":
                 return record.domain
-            if record.psd == "y" and record.domain != self.start:
+            if record.psd == "y":  # found where the walk began, it stands for itself
                 return _one_below(record.domain, self.start)
         return self.records[-1].domain if self.records else self.start
 
