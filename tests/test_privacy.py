@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from bot.app.joining import send_confirmation
+from bot.app.workspace import Workspace
+from bot.audience.addresses import valid_address
+from bot.store.joining import Limits, SignupRequest, Wording
 from tests.support.commands import MONDAY, NEXT_MONDAY, bot
 
 ANN = "Ann.Unusual@example.org"
+NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -104,3 +112,73 @@ def test_an_export_that_breaks_off_leaves_nothing(here: Path, monkeypatch: pytes
 
     assert told.code != 0
     assert sorted(path.name for path in here.parent.iterdir()) == ["news"]
+
+
+def test_what_is_a_persons_own_file_is_named_and_left_alone(here: Path) -> None:
+    """A list in the workspace is the operator's to change: the command says so, and ends with 1."""
+    (here / "old-list.csv").write_text(f"email\n{ANN.upper()}\njo{ANN}\n")
+    (here / "outbox").mkdir(exist_ok=True)
+    (here / "outbox" / "other.eml").write_text(f"To: jo{ANN}\n")
+
+    would = bot("subscribers", "erase", ANN, "--dry-run", workspace=here)
+    did = bot("subscribers", "erase", ANN, "--yes", workspace=here)
+    (here / "old-list.csv").unlink()
+    again = bot("subscribers", "erase", ANN, "--yes", workspace=here)
+
+    assert (would.code, did.code, again.code) == (1, 1, 0)
+    assert would.err == did.err == "old-list.csv holds this address, too: change it, or delete it.\n"
+    assert (here / "outbox" / "other.eml").exists()
+    assert again.out.startswith("Erased somebody who is no reader: 0 rows.")
+
+
+def test_what_a_rehearsal_wrote_of_a_person_goes(here: Path) -> None:
+    """Their mails, the page that links to them, the receipts in the ledger; and the next rehearsal works."""
+    run = ("run", "--now", MONDAY, "--until", NEXT_MONDAY)
+    bot(*run, workspace=here)
+    sample = "ana@example.org"
+    before = [path for path in here.rglob("*") if path.is_file() and sample.encode() in path.read_bytes()]
+
+    did = bot("subscribers", "erase", sample, "--yes", workspace=here)
+
+    after = [path for path in here.rglob("*") if path.is_file() and sample.encode() in path.read_bytes()]
+    kinds = {path.suffix for path in before}
+    assert kinds >= {".eml", ".html", ".sqlite3"}
+    assert (did.code, after) == (1, [here / "bot.toml"])
+    assert did.err.startswith("bot.toml holds this address, too")
+    assert bot("status", workspace=here).code == 0
+    assert bot("run", "--now", "2026-12-01 08:00", "--until", "2026-12-07 08:00", workspace=here).code == 0
+
+
+async def test_a_rehearsed_confirmation_of_whoever_asked_goes(here: Path) -> None:
+    """It was written for an address that somebody typed; after an erasure no file tells of it."""
+    typed = "Zoe.Typed@bücher.example"
+    workspace = Workspace(here)
+    request = SignupRequest(
+        id=secrets.token_hex(16),
+        address=valid_address(typed),
+        newsletters=("weekly",),
+        lang="en",
+        form_url="https://news.example.org/subscribe",
+        wording=Wording(version="1", lang="en", body="Yes."),
+        ip="192.0.2.0/24",
+        asked_at=NOW,
+    )
+    workspace.joining.ask(request, now=NOW, limits=Limits())
+    assert await send_confirmation(workspace, request, now=NOW)
+    await workspace.close()
+    workspace.release()
+
+    before = on_disk(here)
+    did = await asyncio.to_thread(
+        bot, "subscribers", "erase", "zoe.typed@XN--BCHER-KVA.example", "--yes", workspace=here
+    )
+
+    assert b"zoe.typed" in before
+    assert b"zoe.typed" not in on_disk(here)
+    assert (did.code, did.err) == (0, "")
+    assert did.out.startswith("Erased somebody who is no reader: 1 row and 1 file of rehearsals.")
+
+
+def on_disk(folder: Path) -> bytes:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return b"".join(str(path).encode() + path.read_bytes() for path in files).lower()
