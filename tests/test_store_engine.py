@@ -7,9 +7,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from bot.errors import BusyError, StoreError
 from bot.store import schema
 from bot.store.engine import open_store, reading, writing
 from bot.store.ledger import Ledger
-from bot.store.lock import tick_lock
+from bot.store.lock import database_lock, tick_lock
 from tests.support.ledgers import NOW
 from tests.support.postgres import Cluster
 
@@ -364,6 +365,39 @@ def test_two_runs_cannot_overlap_and_death_lets_go(tmp_path: Path) -> None:
         pass
     with tick_lock(tmp_path):
         pass
+
+
+DATABASE_HOLDER = """
+import sys
+from bot.store.engine import open_store
+from bot.store.lock import database_lock
+with database_lock(open_store(sys.argv[1]), "live news.shelf.ngo"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_two_machines_cannot_run_at_once_on_one_database_and_death_lets_go(postgres: Cluster) -> None:
+    """The second one is told, another publication is not held up, and after a kill the next may begin."""
+    url = postgres.database("t1")
+    engine = open_store(url)
+    with python(DATABASE_HOLDER, url) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match="another run"), database_lock(engine, "live news.shelf.ngo"):
+            pass
+        with database_lock(engine, "live other.ngo"):
+            pass
+
+    taken, deadline = 0, time.monotonic() + 10  # the server has to notice the death
+    while taken < 2:  # what is let go can be taken again, by the same one too
+        with suppress(BusyError), database_lock(engine, "live news.shelf.ngo"):
+            taken += 1
+        assert time.monotonic() < deadline, "it is never let go"
+    engine.dispose()
+    postgres.drop(url)
 
 
 @pytest.mark.parametrize("name", ["mysql+pymysql://host/db", "nosuch://host/db"])

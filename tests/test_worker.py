@@ -161,10 +161,10 @@ async def test_kills_among_three_workers_lose_nobody(tmp_path: Path, mail: Sink,
     await plan(three[0].here)
     trial = Trial(three, mail)
     await trial.start()
-    await trial.pull(15, letters=100)
+    await trial.pull(15, of=12_000)
     found = await trial.finish()
 
-    assert found.kills >= 10
+    assert found.kills == 15
     assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
     assert found.doubts <= found.kills * 4
 
@@ -196,7 +196,7 @@ async def test_a_database_that_dies_and_comes_back_loses_nobody(tmp_path: Path, 
 async def test_two_runs_on_two_machines_at_once_send_nothing_twice(
     tmp_path: Path, mail: Sink, url: str
 ) -> None:
-    """They share a database and no folder; five times over both plan, and nobody gets an issue twice."""
+    """They share a database and no folder; the second one is told so, and nobody gets an issue twice."""
     two = machines(tmp_path, mail, url, 2)
     subscribe(two[0].here, 40)
     for week in range(5):
@@ -206,7 +206,7 @@ async def test_two_runs_on_two_machines_at_once_send_nothing_twice(
             each.command = ("run", "--once")
             await each.start(NOW + timedelta(weeks=week))
         codes = [await each.end() for each in two]
-        assert codes == [0, 0], [each.complaint for each in two]
+        assert sorted(codes) in ([0, 0], [0, 5]), [each.complaint for each in two]
 
     assert set(mail.copies.values()) == {1}
     assert mail.copies.total() == 5 * 40

@@ -7,7 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
@@ -40,7 +40,7 @@ from bot.rendering.personal import personalised
 from bot.rendering.posts import render_post
 from bot.sender import MailingSender, Report, Sender, Turnstile
 from bot.store.chunks import Claimed, Mailing
-from bot.store.lock import tick_lock
+from bot.store.lock import database_lock, tick_lock
 
 Clock = Callable[[], datetime]
 log = logging.getLogger(__name__)
@@ -99,8 +99,14 @@ async def tick(
         return Tick(plan=plan, outgoing=outgoing, problems=(*problems, *more), report=report)
 
 
-def _lock(workspace: Workspace, *, dry_run: bool) -> AbstractContextManager[object]:
-    return nullcontext() if dry_run else tick_lock(workspace.state_folder)
+@contextmanager
+def _lock(workspace: Workspace, *, dry_run: bool) -> Iterator[None]:
+    if dry_run:
+        yield
+        return
+    name = f"{workspace.mode} {workspace.ledger.publication}"
+    with tick_lock(workspace.state_folder), database_lock(workspace.engine, name):
+        yield
 
 
 # --------------------------------------------------------------------------- planning

@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,19 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """
     with _told(engine), engine.execution_options(broadside_writes=True).begin() as connection:
         yield connection
+
+
+@contextmanager
+def session(engine: Engine) -> Iterator[Connection]:
+    """A connection outside of any transaction; it ends with the block, and what it held goes with it."""
+    with _told(engine):
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()
+    try:
+        yield connection
+    finally:
+        with suppress(DBAPIError):  # the server may be gone, and with it what was held
+            connection.close()
 
 
 @contextmanager

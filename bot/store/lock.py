@@ -1,4 +1,4 @@
-"""One run at a time in a workspace."""
+"""One run at a time in a workspace, and among all machines that share a database."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from sqlalchemy import Engine, text
 
 from bot.errors import BusyError
+from bot.store.engine import session
+
+# How soon a server notices that a machine is gone, lock and all: within two minutes instead of two hours.
+_KEEPALIVE = "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 5"
+_TAKE = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 
 
 @contextmanager
@@ -26,3 +32,23 @@ def tick_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def database_lock(engine: Engine, name: str) -> Iterator[None]:
+    """Hold this name among all that use this PostgreSQL; BusyError at once when another run has it.
+
+    Without it a second run would take the posts that the first has on the wire for those of a dead one. A
+    process that dies lets go. SQLite's file lies in the folder that ``tick_lock`` holds already.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with session(engine) as connection:
+        connection.exec_driver_sql(_KEEPALIVE)
+        if not connection.scalar(_TAKE, {"name": f"broadside run {name}"}):
+            raise BusyError(
+                "another run of this publication is at work in the database; wait until it has ended, or stop"
+                " that one first; 'bot worker' is what helps to send"
+            )
+        yield

@@ -279,16 +279,16 @@ class Trial:
         for each in self.machines:
             await each.start(self.moment)
 
-    async def pull(self, times: int, *, letters: int) -> None:
-        """Kill one of them at random, each time after up to so many letters, and start it again."""
-        for _ in range(times):
+    async def pull(self, times: int, *, of: int) -> None:
+        """Kill one of them at random and start it again, so often before ``of`` letters are through.
+
+        Each time after up to twice its part of what is left: a quick machine is killed sooner.
+        """
+        for pulled in range(times):
+            left = of - len(self.sink.copies)
+            letters = max(2 * left // (times - pulled + 10), 2)
             victim = self.chance.choice(self.machines)
-            if (
-                self.chance.random() < 0.15
-            ):  # also where nothing is on the wire: starting, recovering, planning
-                await asyncio.sleep(self.chance.uniform(0, 0.6))
-                victim.kill()
-            elif not await self._strike(victim, self.chance.randint(1, letters)):
+            if not await self._strike(victim, letters):
                 return
             if (code := await victim.end()) != -9:
                 assert code in (0, 1), victim.complaint
@@ -296,13 +296,20 @@ class Trial:
             self.kills += 1
             await victim.start(self.moment)
 
-    async def _strike(self, victim: Machine, count: int) -> bool:
+    async def _strike(self, victim: Machine, letters: int) -> bool:
+        """Kill it after some letters, at times in the middle of nothing; False when none came any more."""
+        if self.chance.random() < 0.15:  # while it starts, recovers or plans, or others send
+            await self.sink.after(letters, lambda: None, patience=self.chance.uniform(0, 0.6))
+            victim.kill()
+            return True
+        count = self.chance.randint(1, letters)
         if self.chance.random() < 0.5:
             return await self.sink.after(count, victim.kill, patience=30)
-        struck = await self.sink.after(count, lambda: None, patience=30)
+        if not await self.sink.after(count, lambda: None, patience=30):
+            return False
         await asyncio.sleep(self.chance.uniform(0, 0.01))
         victim.kill()
-        return struck
+        return True
 
     async def finish(self, *, patience: float = 300) -> Toll:
         """Let them come to an end, then send what was put off for later."""
