@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from bot.channels.registry import channel_names, channel_type
 from bot.cli.main import COMMANDS
+from bot.store.schema import metadata
 
 HERE = Path(__file__).parent
 
@@ -54,7 +55,53 @@ def commands() -> str:
     return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 
-TABLES = {"options": options, "commands": commands}
+# What a table holds of people, why, and how long.
+KEPT = {
+    "subscriber": ("to write to them", "until they leave the last newsletter"),
+    "subscription": ("which newsletters they get", "until they leave it"),
+    "preference": ("how they want it, and a pause", "until they leave it"),
+    "suppression": (
+        "so that no list brings back who left; of an erased person only a keyed hash",
+        "until they confirm again",
+    ),
+    "signup": ("an address that somebody typed into the form", "7 days"),
+    "consent": (
+        "the proof of who agreed to what, and of who left; the network instead of the IP address",
+        "until they are erased",
+    ),
+    "wording": ("what they agreed to, word for word; nothing of a person", "always"),
+    "erasing": ("whose proof may be deleted; empty outside an erasure", "a moment"),
+    "knock": ("how often the form was sent from where and for whom, as keyed hashes", "2 days"),
+    "bounce": (
+        "what came back, under an opaque id, the server's words without addresses",
+        "until they are erased",
+    ),
+    "letter": ("who got which issue, under an opaque id", "always"),
+    "delivery": ("the same for posts, whose recipient is a channel", "always"),
+    "hook_call": (
+        "what other programs are still to be told; with the address only where a hook says so",
+        "until it was told, at most 30 days",
+    ),
+}
+# What is about issues, posts, words and accounts, and not about people.
+IMPERSONAL = frozenset(
+    {"seen", "firing", "issue", "printed", "posted", "hold", "tick", "words", "variant", "chunk", "pace"}
+)
+
+
+def kept() -> str:
+    """What is held of people: every table of the store is either here or has nothing of them."""
+    tables = {name: table for name, table in metadata.tables.items() if name not in IMPERSONAL}
+    if tables.keys() != KEPT.keys():
+        raise ValueError(f"say of these tables what they keep: {sorted(tables.keys() ^ KEPT.keys())}")
+    rows = [
+        f"| `{name}` | {', '.join(column.name for column in tables[name].columns)} | {why} | {how_long} |"
+        for name, (why, how_long) in KEPT.items()
+    ]
+    return "\n".join(["| table | columns | what for | how long |", "|---|---|---|---|", *rows])
+
+
+TABLES = {"options": options, "commands": commands, "kept": kept}
 
 
 def renewed(page: str) -> str:
