@@ -74,7 +74,7 @@ KEPT = {
     "knock": ("how often the form was sent from where and for whom, as keyed hashes", "2 days"),
     "bounce": (
         "what came back, under an opaque id, the server's words without addresses",
-        "until they are erased",
+        "always; goes with an erased reader",
     ),
     "letter": ("who got which issue, under an opaque id", "always"),
     "delivery": ("the same for posts, whose recipient is a channel", "always"),
