@@ -5,6 +5,7 @@ missing=""
 need() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || missing="$missing $2"; }
 need /usr/sbin/postfix postfix
 need /usr/sbin/dovecot "dovecot-imapd dovecot-lmtpd dovecot-sieve"
+need /usr/lib/dovecot/imap dovecot-imapd
 need /usr/sbin/opendkim opendkim
 need /usr/bin/chromium chromium
 need /usr/lib/postgresql postgresql

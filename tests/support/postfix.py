@@ -144,14 +144,14 @@ class MailServer:
 
 
 @contextmanager
-def mail_server(boxes: dict[str, str]) -> Iterator[MailServer]:
-    """Postfix and Dovecot with these mailboxes: address -> name of its Maildir."""
+def mail_server(boxes: dict[str, str], *, settings: str = "") -> Iterator[MailServer]:
+    """Postfix and Dovecot with these mailboxes: address -> name of its Maildir. ``settings`` end main.cf."""
     folder = Path(tempfile.mkdtemp(prefix="broadside-mail-"))
     folder.chmod(0o755)  # Postfix drops its rights and must still get in
     server = MailServer(port=free_port(), folder=folder, certificate=self_made_certificate(folder))
     dovecot = None
     try:
-        _write(server, boxes)
+        _write(server, boxes, settings)
         dovecot = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(folder / "dovecot.conf")])
         _postfix(folder, "start")
         yield server
@@ -168,14 +168,14 @@ def can_run() -> bool:
     return os.geteuid() == 0 and all(Path(f"/usr/sbin/{name}").exists() for name in ("postfix", "dovecot"))
 
 
-def _write(server: MailServer, boxes: dict[str, str]) -> None:
+def _write(server: MailServer, boxes: dict[str, str], settings: str) -> None:
     folder = server.folder
     for name in ("etc", "queue", "data", "dovecot", "mail"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
     shutil.chown(folder / "mail", 65534, 65534)
     words = {"folder": folder, "port": server.port, "certificate": server.certificate}
-    (folder / "etc" / "main.cf").write_text(MAIN.format(**words))
+    (folder / "etc" / "main.cf").write_text(MAIN.format(**words) + settings)
     (folder / "etc" / "master.cf").write_text(MASTER.format(**words))
     (folder / "etc" / "mailboxes").write_text("".join(f"{a} {box}/\n" for a, box in boxes.items()))
     (folder / "dovecot.conf").write_text(DOVECOT.format(**words))

@@ -51,6 +51,8 @@ class ImapBox:
             raise self._trouble("connect", error) from error
         try:
             self._imap.login(account.username, account.password)
+            (told, *_) = self._imap.capability()[1]  # servers tell more after the login
+            self._can = frozenset((told or b"").decode("ascii", "replace").upper().split())
             self._count = self._select()
         except (imaplib.IMAP4.error, OSError) as error:
             self.close()
@@ -106,12 +108,12 @@ class ImapBox:
     def _move(self, uids: str) -> None:
         target = _quoted(self._target())
         self._ask("STORE", uids, "+FLAGS.SILENT", "(\\Seen)")
-        if "MOVE" in self._imap.capabilities:
+        if "MOVE" in self._can:
             self._ask("MOVE", uids, target)
             return
         self._ask("COPY", uids, target)
         self._ask("STORE", uids, "+FLAGS.SILENT", "(\\Deleted)")
-        if "UIDPLUS" in self._imap.capabilities:  # a plain EXPUNGE would take other people's deletions along
+        if "UIDPLUS" in self._can:  # a plain EXPUNGE would take other people's deletions along
             self._ask("EXPUNGE", uids)
 
     def _target(self) -> str:
