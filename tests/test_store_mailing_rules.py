@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Engine, delete, select, text
+from sqlalchemy import Engine, delete, insert, select, text
 
 from bot.errors import Lost, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.model import Delivery, State
@@ -178,7 +178,12 @@ class Sending(RuleBasedStateMachine):
 
 
 def _empty(engine: Engine) -> None:
+    consent, erasing = schema.consent, schema.erasing
     with writing(engine) as connection:
+        # A record of consent goes only while its person is erased.
+        everybody = select(consent.c.address_key).distinct()
+        connection.execute(insert(erasing).from_select(["address_key"], everybody))
+        connection.execute(delete(consent))
         for table in reversed(schema.metadata.sorted_tables):
             connection.execute(delete(table))
 
