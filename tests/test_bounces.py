@@ -103,6 +103,8 @@ def test_an_international_address_is_read_from_a_global_report() -> None:
         ("connect to mx.example[192.0.2.1]:25: Connection timed out", "4.4.1", Kind.FULL),
         ("450 4.1.1 <a@b.example>: Recipient address rejected: User unknown", "4.1.1", Kind.FULL),
         ("Host not found, try again", "4.4.3", Kind.FULL),
+        ("450 4.4.4 Domain gone.example does not exist", "4.4.4", Kind.FULL),
+        ("450 4.1.2 We have no such mailbox just now", "4.1.2", Kind.FULL),
         ("451 4.7.1 Greylisting in action, please come back later", "4.7.1", Kind.FULL),
         # us
         (

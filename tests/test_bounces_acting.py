@@ -103,6 +103,16 @@ def test_the_token_says_who_it_was_whatever_address_the_report_names(post: Post)
     assert (post.reads(0), post.reads(1)) == (False, True)
 
 
+def test_who_is_still_reached_at_one_of_two_addresses_stays(post: Post) -> None:
+    """Their mail goes on to two mailboxes: one is full, the other one is gone."""
+    both = dsn("552 5.2.2 Mailbox full", "5.2.2", to=post.path(0), recipient="one@home.example")
+    gone = b"Final-Recipient: rfc822; two@work.example\nAction: failed\nStatus: 5.1.1\n\n--b\nContent-Type: message"
+    post.put(both.replace(b"\n--b\nContent-Type: message/rfc822", b"\n" + gone + b"/rfc822", 1))
+
+    assert dict(post.read().kinds) == {"full": 1}
+    assert post.reads(0)
+
+
 def test_a_forged_token_is_ignored(post: Post) -> None:
     before = post.path(0)
     forged = before.replace("bounce+", "bounce+a", 1)[:-1] + before[-1]
