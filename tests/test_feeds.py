@@ -45,6 +45,7 @@ FEED = Feed(
     atom_url="https://news.example.org/feeds/weekly/en.atom",
     json_url="https://news.example.org/feeds/weekly/en.json",
     icon="https://news.example.org/static/mark.svg",
+    updated=ENTRY.updated,
     entries=[ENTRY],
 )
 
@@ -191,6 +192,19 @@ def test_an_entry_keeps_its_name_and_time_whatever_comes_later(group: Group) -> 
 
     assert (before.id, before.updated) == (weekly.id, weekly.updated) == (monthly.id, monthly.updated)
     assert "Three cranes" in weekly.content[0].value
+
+
+def test_a_feed_stays_when_its_last_story_is_withdrawn(group: Group) -> None:
+    """Empty, under the same name, and with a time from the data."""
+    before = feedparser.parse(feeds(group)["/feeds/weekly/en.atom"]).feed
+    (group.root / "queue" / "ports.md").unlink()
+
+    content = feeds(group)["/feeds/weekly/en.atom"]
+    after = feedparser.parse(content)
+
+    assert (after.feed.id, after.feed.updated) == (before.id, before.updated)
+    assert not after.bozo
+    assert after.entries == []
 
 
 def test_english_has_one_feed_whatever_its_country(group: Group) -> None:

@@ -318,11 +318,17 @@ class Site:
         )
 
     def feed_langs(self, shelf: Shelf) -> list[tuple[str, str]]:
-        """The languages of a newsletter's feeds, with their names: its own first, all together last."""
+        """The languages of a newsletter's feeds, with their names: its own first, all together last.
+
+        Its own has a feed even when every story was withdrawn: somebody reads it.
+        """
+        if not shelf.editions:
+            return []
         found = {
             main_lang(i.lang) for edition in shelf.editions for _, i in self.archive.shown(edition.items)
         }
-        langs = sorted(found, key=lambda tag: (tag != main_lang(shelf.lang), tag))
+        own = main_lang(shelf.lang)
+        langs = [own, *sorted(found - {own})]
         named = [(tag, native_name(tag)) for tag in langs]
         return [*named, ("mul", "")] if len(named) > 1 else named
 

@@ -60,13 +60,14 @@ def feed_of(site: Site, shelf: Shelf, lang: str) -> Feed:
     ]
     host = urlsplit(site.url("")).hostname or "localhost"
     return Feed(
-        id=tag(host, min(story.out_at for story, _ in found), "feeds", shelf.name, lang),
+        id=tag(host, shelf.editions[-1].slot, "feeds", shelf.name, lang),
         title=shelf.title,
         lang=lang,
         home=site.url(shelf.path),
         atom_url=site.url(feed_path(shelf, lang, "atom")),
         json_url=site.url(feed_path(shelf, lang, "json")),
         icon=site.url("/static/mark.svg"),
+        updated=max((story.out_at for story, _ in found), default=shelf.editions[0].slot),
         entries=[_entry(site, host, story, item) for story, item in found[:LONGEST_FEED]],
     )
 

@@ -43,12 +43,8 @@ class Feed:
     atom_url: str
     json_url: str
     icon: str
+    updated: datetime  # of the newest entry
     entries: Sequence[Entry]
-
-    @property
-    def updated(self) -> datetime:
-        """When the newest change was made."""
-        return max(entry.updated for entry in self.entries)
 
 
 def tag(host: str, day: datetime, *parts: str) -> str:

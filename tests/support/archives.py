@@ -53,7 +53,7 @@ Two cranes stood still.[^1]
 PLAIN = """\
 ---
 title: "{title}"
-url: https://example.org/{name}
+url: https://example.org/story
 source: "{source}"
 published: 2026-11-18
 lang: {lang}
@@ -90,7 +90,6 @@ class Group:
     ) -> None:
         """Write an item's file."""
         text = PLAIN.format(
-            name=name,
             title=title or name.title(),
             lang=lang,
             status=status,
