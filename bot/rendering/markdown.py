@@ -230,6 +230,10 @@ def _aligned(table: list[Token]) -> list[Token]:
             token.attrSet("align", style.removeprefix("text-align:"))
         if token.type == "th_open":
             token.attrSet("scope", "col")
+    for opening, inline, closing in zip(table, table[1:], table[2:], strict=False):
+        if opening.type == "th_open" and not inline.content.strip():
+            opening.tag = closing.tag = "td"  # an empty corner is no heading
+            opening.attrs.pop("scope")
     return table
 
 
