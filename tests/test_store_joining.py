@@ -9,18 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from sqlalchemy import Engine, event, func, insert, select, text
 from sqlalchemy.exc import DatabaseError
 
 from bot.errors import AudienceError, StoreError
+from bot.model import Form
 from bot.store import schema
 from bot.store.audience import AudienceStore, Signup
 from bot.store.engine import reading, writing
 from bot.store.importing import address_key
 from bot.store.joining import Asked, Joining, Limits, SignupRequest, Wording
-from bot.store.leaving import Leaving
+from bot.store.leaving import Leaving, Preferences
 from bot.store.suppression import Hasher
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -98,9 +100,9 @@ def test_a_thousand_questions_for_one_address_are_one_mail(joining: Joining) -> 
 
 
 def test_who_asks_for_many_addresses_is_not_served(joining: Joining) -> None:
-    answers = [ask(joining, request(f"r{n}@example.org")) for n in range(25)]
+    answers = [ask(joining, request(f"r{n}@example.org")) for n in range(65)]
 
-    assert answers == [Asked.MAIL] * 20 + [Asked.LIMITED] * 5
+    assert answers == [Asked.MAIL] * 60 + [Asked.LIMITED] * 5
     assert ask(joining, request("r99@example.org"), NOW + timedelta(hours=1)) is Asked.MAIL
 
 
@@ -352,3 +354,132 @@ def test_an_import_honours_who_left_one_newsletter_or_was_erased(audience: Audie
     assert left.newsletters == ("monthly",)
     with reading(audience.engine) as connection:
         assert connection.scalar(select(func.count()).select_from(schema.subscriber)) == count - 1
+
+
+# --------------------------------------------------------------------------- what a stranger could try
+
+
+def test_asking_again_and_again_tells_nothing(joining: Joining, audience: AudienceStore) -> None:
+    """The second question costs for a reader what it costs for a stranger: else it could be measured."""
+    audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
+    ask(joining, request("zoe@example.org"))
+
+    asked = {
+        name: [statements(joining, request(f"{name}@example.org", ip=f"{name}/{n}")) for n in range(3)]
+        for name in ("ann", "bob")
+    }
+
+    assert asked["ann"] == asked["bob"]
+    assert len({len(each) for each in asked["ann"]}) == 1
+
+
+def test_a_readers_address_uses_up_as_much_of_the_limit_as_a_strangers(
+    joining: Joining, audience: AudienceStore
+) -> None:
+    """Whoever fills the limit with one address sees by their own mail whether it was counted."""
+    limits = Limits(total_hour=5)
+    audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
+
+    for n in range(20):
+        ask(joining, request("ann@example.org", ip=f"10.{n}.0.0"), limits=limits)
+
+    assert ask(joining, request("eve@example.org"), limits=limits) is Asked.MAIL
+
+
+def test_one_mailbox_gets_few_mails_however_it_is_spelled(joining: Joining) -> None:
+    """Many servers take "ann+1" and "a.n.n" for "ann": her mailbox must not be filled that way."""
+    spellings = ["ann", "a.nn", "an.n", *(f"ann+{n}" for n in range(20)), *(f"A.n.n+{n}" for n in range(20))]
+    answers = [
+        ask(joining, request(f"{local}@example.org", ip=f"10.{n}.0.0")) for n, local in enumerate(spellings)
+    ]
+
+    assert answers.count(Asked.MAIL) == 5
+    assert ask(joining, request("bob@example.org")) is Asked.MAIL
+    assert ask(joining, request("ann+99@example.org"), NOW + DAY) is Asked.MAIL
+
+
+def test_what_was_promised_and_never_tried_is_found(joining: Joining) -> None:
+    """Once taken it is one process's; given back it can be taken again; confirmed it is done."""
+    of = request()
+    ask(joining, of)
+
+    assert joining.unsent(before=NOW - timedelta(seconds=1)) == []
+    assert joining.unsent(before=NOW) == [of]
+    assert joining.take(of.id, now=NOW)
+    assert not joining.take(of.id, now=NOW)
+    assert joining.unsent(before=NOW) == []
+    joining.give_back(of.id)
+    assert joining.unsent(before=NOW) == [of]
+    assert joining.unsent(before=NOW + 7 * DAY) == []
+
+
+def test_who_leaves_while_they_confirm_is_a_reader_again(any_store: Engine, audience: AudienceStore) -> None:
+    """Their last word was the confirmation; it waits for the leaving, and must not find half a person."""
+    joining = Joining(any_store, HASHER)
+    audience.add("ann@example.org", "", "", ["weekly"], NOW, source="test")
+    found = audience.find("ann@example.org")
+    of = request("ann@example.org", "monthly")
+    ask(joining, of)
+    confirming: list[Thread] = []
+
+    def confirm_meanwhile(*_: object) -> None:
+        confirming.append(Thread(target=lambda: joining.confirm(of.id, now=NOW + DAY, means="page", ip="")))
+        confirming[0].start()
+        confirming[0].join(0.5)
+
+    assert found is not None
+    Leaving(any_store, HASHER, tell=confirm_meanwhile).unsubscribe(found.id, "weekly", now=NOW, means="page")
+    confirming[0].join(20)
+
+    after = audience.find("ann@example.org")
+    assert after is not None
+    assert after.newsletters == ("monthly",)
+
+
+def test_who_is_erased_while_they_confirm_is_found_nowhere(any_store: Engine) -> None:
+    """The proof that is being written at that moment goes as well."""
+    leaving = Leaving(any_store, HASHER)
+    erasing: list[Thread] = []
+    of = request("Ann.Unusual@example.org")
+
+    def erase_meanwhile(*_: object) -> None:
+        if not erasing:
+            erasing.append(Thread(target=leaving.erase, args=("ann.unusual@example.org", NOW)))
+            erasing[0].start()
+            erasing[0].join(0.5)
+
+    joining = Joining(any_store, HASHER, tell=erase_meanwhile)
+    ask(joining, of)
+    assert joining.confirm(of.id, now=NOW, means="page", ip="") is not None
+    erasing[0].join(20)
+
+    with reading(any_store) as connection:
+        for table in schema.metadata.sorted_tables:
+            assert "unusual" not in str(connection.execute(select(table)).all()).lower(), table.name
+
+
+def test_a_wish_made_while_leaving_does_not_wait_for_the_return(
+    any_store: Engine, audience: AudienceStore
+) -> None:
+    """Else a pause of long ago would silence a newsletter that somebody has just asked for again."""
+    leaving = Leaving(any_store, HASHER)
+    left: list[Thread] = []
+    audience.add("ann@example.org", "", "", ["weekly", "monthly"], NOW, source="test")
+    found = audience.find("ann@example.org")
+    assert found is not None
+    wish = Preferences(newsletter="weekly", form=Form.PLAIN, paused_until=NOW + 90 * DAY)
+
+    def leave_meanwhile(_: object) -> None:
+        if not left:
+            args = (found.id, "weekly")
+            left.append(Thread(target=leaving.unsubscribe, args=args, kwargs={"now": NOW, "means": "page"}))
+            left[0].start()
+            left[0].join(0.5)
+
+    event.listen(any_store, "commit", leave_meanwhile)
+    leaving.prefer(found.id, "weekly", wish, NOW)
+    event.remove(any_store, "commit", leave_meanwhile)
+    left[0].join(20)
+
+    with reading(any_store) as connection:
+        assert connection.execute(select(schema.preference)).all() == []

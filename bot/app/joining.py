@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.app.workspace import Workspace
@@ -25,6 +25,7 @@ from bot.store.joining import Asked, Confirmed, Limits, SignupRequest, Wording
 
 MEANS = "confirmation page"
 PAUSES = (10.0, 60.0)  # seconds before a mail server that said "later" is asked again
+GRACE = timedelta(minutes=5)  # so long whoever took the form in has for the mail
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def ask(workspace: Workspace, form: Form, *, now: datetime, limits: Limits | Non
         ip=form.ip,
         asked_at=now,
     )
-    asked = workspace.joining.ask(request, now=now, limits=limits or Limits())
+    allowed = limits or Limits(per_ip_hour=workspace.settings.site.signups_per_network)
+    asked = workspace.joining.ask(request, now=now, limits=allowed)
     return Answer(mail=request if asked is Asked.MAIL else None)
 
 
@@ -141,18 +143,34 @@ async def send_confirmation(
     pauses: Sequence[float] | None = None,
 ) -> bool:
     """Send it over the newsletter's own channel. Where it certainly did not go, the person may ask again."""
-    message = confirmation(workspace, request, site=site or workspace.settings.publication.site_url, now=now)
     gone = False
     try:
-        gone = await _sent(workspace, request, message, PAUSES if pauses is None else pauses)
+        address = site or workspace.settings.publication.site_url
+        message = confirmation(workspace, request, site=address, now=now)
+        gone = await _sent(workspace, request, message, PAUSES if pauses is None else pauses, now)
+    except asyncio.CancelledError:  # stopped between two tries: whoever starts next goes on
+        gone = True
+        raise
     finally:
         if not gone:
             await asyncio.to_thread(workspace.joining.not_sent, request.id, now=now)
     return gone
 
 
+async def send_unsent(workspace: Workspace, *, now: datetime) -> int:
+    """Send what was promised and never tried, because a server died in between; how many that were."""
+    waiting = await asyncio.to_thread(workspace.joining.unsent, before=now - GRACE)
+    sent = 0
+    for request in waiting:
+        try:
+            sent += await send_confirmation(workspace, request, now=now, pauses=())
+        except Exception as error:  # the next one may go: this one's newsletter may be no more
+            _log.warning("a confirmation was not sent: %s", type(error).__name__)
+    return sent
+
+
 async def _sent(
-    workspace: Workspace, request: SignupRequest, message: Message, pauses: Sequence[float]
+    workspace: Workspace, request: SignupRequest, message: Message, pauses: Sequence[float], now: datetime
 ) -> bool:
     newsletter = workspace.newsletter(request.newsletters[0])
     to = Recipient(id=request.id, address=request.address, lang=request.lang)
@@ -167,12 +185,15 @@ async def _sent(
         if await asyncio.to_thread(_held, workspace, newsletter):
             _log.warning("a confirmation was not sent: %s is on hold", newsletter.channel)
             return False
+        if not await asyncio.to_thread(workspace.joining.take, request.id, now=now):
+            return True  # somebody else sends it, or nobody waits for it any more
         try:
             await workspace.channels[newsletter.channel].send(message, to, key=key)
         except TemporaryFailure as error:
             _tell(newsletter.channel, error)
             if pause is None:
                 return False
+            await asyncio.to_thread(workspace.joining.give_back, request.id)
             await asyncio.sleep(pause)
         except UnknownOutcome as error:  # it may be there: a second one would be one too many
             _tell(newsletter.channel, error)

@@ -169,6 +169,7 @@ class SiteTable(Table):
     quick_exit: WebAddress = "https://www.bbc.com/weather"  # where "Leave this site quickly" leads
     quick_exits: dict[Language, WebAddress] = {}  # by language of the page
     trusted_proxies: int = Field(default=0, ge=0, le=9)  # proxies before us whose X-Forwarded-For counts
+    signups_per_network: int = Field(default=60, ge=1, le=100_000)  # forms in an hour from one /24 or /48
     privacy_url: WebAddress | Literal[""] = ""  # a page of your own about what you keep
     signup: bool = False  # whether pages of "bot build" lead to /subscribe, where "bot serve" answers
 

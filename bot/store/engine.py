@@ -25,6 +25,7 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool, StaticPool
 
 from bot.errors import StoreError
@@ -95,6 +96,9 @@ def _told(engine: Engine) -> Iterator[None]:
         yield
     except (IntegrityError, ProgrammingError):
         raise
+    except PoolTimeoutError as error:
+        place = _shown(engine.url)
+        raise StoreError(f"{place}: every connection is in use; try again in a minute") from error
     except DatabaseError as error:
         raise _store_error(error, _shown(engine.url)) from error
 

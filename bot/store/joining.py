@@ -1,7 +1,8 @@
 """Double opt-in: somebody asks, one mail goes out, they confirm. What they agreed to is kept as a proof.
 
 Whether a mail goes out is decided, and counted, in one transaction before it does. What a visitor sees must
-not depend on the answer, nor how long it takes: who reads us costs the same statements as a stranger.
+not depend on the answer, nor how long it takes, the first time or the tenth: every address costs the same
+statements, and uses up the same of the limits.
 What a stranger typed is forgotten after a week; only who confirms leaves a record that stays.
 """
 
@@ -13,8 +14,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.store.engine import reading, writing
@@ -26,6 +28,7 @@ from bot.store.suppression import Hasher, lift
 
 WAITS = timedelta(days=7)  # for a confirmation; then the address is forgotten
 REST = timedelta(days=1)  # between two confirmation mails to one address
+_SOME = 100  # mails that are caught up on at once
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,9 +71,10 @@ class SignupRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How much may happen in an hour of the clock before nobody gets a mail any more."""
+    """How much may happen in an hour or a day of the clock before nobody gets a mail any more."""
 
-    per_ip_hour: int = 20  # questions
+    per_ip_hour: int = 60  # questions
+    per_mailbox_day: int = 5  # mails, however its owner's name is written: "ann+1", "a.n.n"
     total_hour: int = 1_000  # mails
 
 
@@ -99,22 +103,55 @@ class Joining:
         """Count it, decide, and remember the request when a mail is to go out."""
         key = address_key(request.address)
         with writing(self.engine) as connection:
-            # The address first: of two that ask for it at once the second waits here for the first.
-            _count(connection, self.hasher.knocks("address", key)[0], now, _DAY)
             visitor = self.hasher.knocks("ip", request.ip)[0]
             if _count(connection, visitor, now, _HOUR) > limits.per_ip_hour:
                 return Asked.LIMITED
-            recent = select(signup.c.id).where(signup.c.address_key == key, signup.c.asked_at > now - REST)
-            if connection.execute(recent.limit(1)).first() is not None:
-                return Asked.QUIET
-            # Only what could become a mail: else one visitor could use up what there is for all.
-            if _count(connection, "all", now, _HOUR) > limits.total_hour:
-                return Asked.LIMITED
+            asked = self._decided(connection, request, key, now, limits)
+            # It is written down in any case, and taken back at once where nobody gets a mail: whoever asks
+            # again and again, and measures, learns nothing.
             self._remember(connection, request, key)
-            reads_it_all = _read_by(connection, key).issuperset(request.newsletters)
-            # For a stranger it deletes nothing: but it takes its time.
-            connection.execute(delete(signup).where(signup.c.id == (request.id if reads_it_all else "")))
-            return Asked.QUIET if reads_it_all else Asked.MAIL
+            unwanted = "" if asked is Asked.MAIL else request.id
+            connection.execute(delete(signup).where(signup.c.id == unwanted))
+            return asked
+
+    def _decided(
+        self, connection: Connection, request: SignupRequest, key: str, now: datetime, limits: Limits
+    ) -> Asked:
+        # The address first: of two that ask for it at once the second waits here for the first.
+        today = _count(connection, self.hasher.knocks("address", key)[0], now, _DAY)
+        recent = select(signup.c.id).where(signup.c.address_key == key, signup.c.asked_at > now - REST)
+        rests = connection.execute(recent.limit(1)).first() is not None
+        reads_it_all = _read_by(connection, key).issuperset(request.newsletters)
+        # Only what could become a mail: else one visitor could use up what there is for all. A reader's
+        # address counts once a day, too: else the limit would tell who reads us.
+        counts = not rests and (today == 1 or not reads_it_all)
+        mailbox = self.hasher.knocks("mailbox", mailbox_of(key))[0]
+        over = _count(connection, mailbox, now, _DAY, more=counts) > limits.per_mailbox_day
+        over |= _count(connection, "all", now, _HOUR, more=counts) > limits.total_hour
+        if rests or (reads_it_all and not over):
+            return Asked.QUIET
+        return Asked.LIMITED if over else Asked.MAIL
+
+    def take(self, signup_id: str, *, now: datetime) -> bool:
+        """Before the mail goes out; False when somebody else sends it, or nobody waits for it any more."""
+        unsent = signup.c.mailed_at.is_(None) & signup.c.confirmed_at.is_(None)
+        with writing(self.engine) as connection:
+            change = update(signup).where(signup.c.id == signup_id, unsent)
+            return connection.execute(change.values(mailed_at=now)).rowcount == 1
+
+    def give_back(self, signup_id: str) -> None:
+        """The mail certainly did not go out, and is tried again."""
+        with writing(self.engine) as connection:
+            connection.execute(update(signup).where(signup.c.id == signup_id).values(mailed_at=None))
+
+    def unsent(self, *, before: datetime) -> list[SignupRequest]:
+        """Whose mail was decided on before that moment, and never tried: whoever was to send it died."""
+        waits = signup.c.mailed_at.is_(None) & signup.c.confirmed_at.is_(None)
+        query = _with_words().where(waits, signup.c.asked_at <= before, signup.c.asked_at > before - WAITS)
+        with reading(self.engine) as connection:
+            return [
+                _request(row) for row in connection.execute(query.order_by(signup.c.asked_at).limit(_SOME))
+            ]
 
     def not_sent(self, signup_id: str, *, now: datetime) -> None:
         """The mail certainly did not go out: they may ask again at once, and the old link opens nothing."""
@@ -185,6 +222,7 @@ class Joining:
                 "ip": request.ip,
                 "asked_at": request.asked_at,
                 "confirmed_at": None,
+                "mailed_at": None,
             },
         )
 
@@ -203,10 +241,12 @@ class Joining:
             return connection.scalar(known) or "", ()
         row = {"id": secrets.token_hex(16), "address": request.address, "address_key": key, "name": ""}
         rest = {"lang": request.lang, "created_at": now, "source": request.form_url}
-        # Not "look, then insert": two links of one person may be followed at once.
-        if not add_missing(connection, subscriber, [row | rest]):
-            change = update(subscriber).where(subscriber.c.address_key == key)
-            connection.execute(change.values(lang=request.lang or subscriber.c.lang))
+        # Not "look, then insert": two links of one person may be followed at once. And who is there may be
+        # leaving: then the change waits for that, and finds nobody.
+        change = update(subscriber).where(subscriber.c.address_key == key)
+        while not add_missing(connection, subscriber, [row | rest]):
+            if connection.execute(change.values(lang=request.lang or subscriber.c.lang)).rowcount:
+                break
         person = str(connection.scalar(known))
         lift(connection, self.hasher.names(key), request.newsletters, besides=self.newsletters)
         new = tuple(
@@ -241,12 +281,13 @@ def note(
 
 
 def _waiting(connection: Connection, signup_id: str, now: datetime, *, lock: bool = False) -> Row | None:  # type: ignore[type-arg]
-    query = (
-        select(signup, wording.c.version, wording.c.lang.label("spoken"), wording.c.body)
-        .join(wording, wording.c.digest == signup.c.wording)
-        .where(signup.c.id == signup_id, signup.c.asked_at > now - WAITS)
-    )
+    query = _with_words().where(signup.c.id == signup_id, signup.c.asked_at > now - WAITS)
     return connection.execute(query.with_for_update(of=signup) if lock else query).one_or_none()
+
+
+def _with_words() -> Select[Any]:
+    spoken = (wording.c.version, wording.c.lang.label("spoken"), wording.c.body)
+    return select(signup, *spoken).join(wording, wording.c.digest == signup.c.wording)
 
 
 def _request(row: Row) -> SignupRequest:  # type: ignore[type-arg]
@@ -271,12 +312,19 @@ def _read_by(connection: Connection, key: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _count(connection: Connection, scope: str, now: datetime, length: timedelta) -> int:
-    """One more in this period; how many that makes."""
+def mailbox_of(address_key: str) -> str:
+    """Where its mail most likely ends up: what follows a plus, and dots, mean nothing to many servers."""
+    local, _, domain = address_key.rpartition("@")
+    return f"{local.partition('+')[0].replace('.', '')}@{domain}"
+
+
+def _count(connection: Connection, scope: str, now: datetime, length: timedelta, *, more: bool = True) -> int:
+    """One more in this period, or none; how many that makes."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    query = dialect.insert(knock).values(scope=scope, period=_period(now, length), count=1)
+    query = dialect.insert(knock).values(scope=scope, period=_period(now, length), count=int(more))
     one_more = query.on_conflict_do_update(
-        index_elements=[knock.c.scope, knock.c.period], set_={"count": knock.c.count + 1}
+        index_elements=[knock.c.scope, knock.c.period],
+        set_={"count": knock.c.count + query.excluded.count},
     )
     counted: int = connection.execute(one_more.returning(knock.c.count)).scalar_one()
     return counted

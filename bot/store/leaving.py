@@ -27,6 +27,7 @@ from bot.store import schema
 from bot.store.engine import reading, writing
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
+from bot.store.joining import mailbox_of
 from bot.store.received import letters_to
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, Hasher, suppress
@@ -109,15 +110,16 @@ class Leaving:
 
     def prefer(self, subscriber_id: str, newsletter: str, wanted: Preferences, now: datetime) -> bool:
         """From the next issue on; False for somebody who does not get this newsletter."""
-        if self.preferences(subscriber_id, newsletter) is None:
-            return False
         awake = wanted.paused_until is None or wanted.paused_until <= now
-        wish, person = schema.preference, schema.subscriber
+        wish, person, reads = schema.preference, schema.subscriber, schema.subscription.c
         mine = (wish.c.newsletter == newsletter) & (wish.c.subscriber_id == subscriber_id)
+        gets = (reads.newsletter == newsletter) & (reads.subscriber_id == subscriber_id)
         with writing(self.engine) as connection:
-            change = update(person).where(person.c.id == subscriber_id).values(lang=wanted.lang)
-            if connection.execute(change).rowcount != 1:
+            # The person first, as for leaving: whoever does that at the same time leaves no wish behind.
+            connection.execute(select(person.c.id).where(person.c.id == subscriber_id).with_for_update())
+            if connection.execute(select(reads.since).where(gets)).first() is None:
                 return False
+            connection.execute(update(person).where(person.c.id == subscriber_id).values(lang=wanted.lang))
             connection.execute(delete(wish).where(mine))
             if wanted.form is not Form.FULL or not awake:
                 row = {"newsletter": newsletter, "subscriber_id": subscriber_id}
@@ -168,6 +170,7 @@ class Leaving:
         with writing(self.engine) as connection:
             if connection.dialect.name == "postgresql":  # an import may be bringing them just now
                 connection.execute(text("LOCK TABLE subscriber IN ROW EXCLUSIVE MODE"))
+            _wait_for_others(connection, key)
             ids, words = _ids(connection, key), _spellings(connection, key, address)
             rows = self._erase(connection, key, ids, words)
             suppress(connection, self.hasher.name(key), newsletter=ALL, reason="erased", now=now)
@@ -188,7 +191,7 @@ class Leaving:
             delete(s.subscriber).where(s.subscriber.c.address_key == key),
         ]
         rows = sum(connection.execute(query).rowcount for query in counted)
-        knocks = self.hasher.knocks("address", key)
+        knocks = (*self.hasher.knocks("address", key), *self.hasher.knocks("mailbox", mailbox_of(key)))
         connection.execute(delete(s.knock).where(s.knock.c.scope.in_(knocks)))
         connection.execute(delete(s.erasing))
         _forget_files(connection, words)
@@ -213,6 +216,13 @@ def _forget_who_reads_nothing(connection: Connection, subscriber_id: str) -> Non
     gone = connection.execute(delete(person).where(person.c.id == subscriber_id, ~reads))
     if gone.rowcount:
         connection.execute(delete(schema.bounce).where(schema.bounce.c.subscriber_id == subscriber_id))
+
+
+def _wait_for_others(connection: Connection, key: str) -> None:
+    """Who confirms or leaves just now writes a proof: it must be there before we look for what there is."""
+    for table in (schema.signup, schema.subscriber):  # in the order in which confirming takes them
+        query = select(table.c.id).where(table.c.address_key == key).order_by(table.c.id)
+        connection.execute(query.with_for_update()).all()
 
 
 def _ids(connection: Connection, key: str) -> Sequence[str]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0003"  # the newest revision in migrations/versions
+HEAD = "0004"  # the newest revision in migrations/versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -317,6 +317,7 @@ signup = Table(  # somebody asked; nothing else is known or done until they conf
     _text("ip"),  # truncated
     _moment("asked_at"),
     _moment("confirmed_at", nullable=True),
+    _moment("mailed_at", nullable=True),  # when the confirmation mail was handed over, or last tried
     PrimaryKeyConstraint("id"),
     Index(None, "address_key"),
     Index(None, "asked_at"),
@@ -359,7 +360,7 @@ erasing = Table(  # whose records may be deleted just now; empty outside a trans
 knock = Table(  # how often a form was sent, for the limits; holds hashes, never an address
     "knock",
     metadata,
-    _text("scope"),  # "ip:...", "address:...", "all"
+    _text("scope"),  # "ip:...", "address:...", "mailbox:...", "all"
     _count("period"),  # number of the hour or day since 1970
     _count("count"),
     PrimaryKeyConstraint("scope", "period"),
