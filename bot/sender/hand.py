@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from bot.channels.base import Compiled
@@ -10,14 +10,17 @@ from bot.errors import DeliveryError
 from bot.model import FIRST_RETRY, State
 from bot.store.chunks import Chunk, Claimed, Settled, doubted, put_back
 
+Values = Callable[[str], Mapping[str, str]]  # of a reader: the personal pieces
+
 CUT_OFF = "the run ended before the answer came"
 
 
 class Hand:
     """``out`` are the letters that were claimed and have no outcome yet."""
 
-    def __init__(self, chunk: Chunk, compiled: tuple[Compiled, ...], now: float) -> None:
-        self.chunk, self.compiled, self.renewed = chunk, compiled, now
+    def __init__(self, chunk: Chunk, values: Values, now: float) -> None:
+        self.chunk, self.values, self.renewed = chunk, values, now
+        self.compiled: tuple[Compiled, ...] = ()  # its words
         self.out: dict[int, Claimed] = {}
         self.begun: set[int] = set()  # those of them that may be on the wire
         self.settled: list[Settled] = []

@@ -12,7 +12,7 @@ import logging
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -23,7 +23,7 @@ from typing import TypeVar
 from bot.channels.base import MassChannel, Parcel
 from bot.errors import Blame, DeliveryError, Lost, PermanentFailure, StoreError, TemporaryFailure
 from bot.model import Message, Recipient, State
-from bot.sender.hand import Hand, later
+from bot.sender.hand import Hand, Values, later
 from bot.sender.report import Report, without_addresses
 from bot.sender.turnstile import Open, Turnstile
 from bot.store.chunks import Chunk, Claimed, Mailing, Settled, put_back, settled
@@ -47,7 +47,6 @@ _SAID = {
 }
 
 T = TypeVar("T")
-Values = Callable[[Mailing, Claimed], Mapping[str, str]]
 
 
 class MailingSender:
@@ -59,7 +58,7 @@ class MailingSender:
         channel: MassChannel,
         *,
         words: Callable[[str], Message],
-        values: Values,
+        values: Callable[[Mailing], Values],
         flights: Path,
         clock: Callable[[], datetime],
         stopped: Callable[[], bool] = lambda: False,
@@ -164,7 +163,7 @@ class MailingSender:
         chunk = await self._off_loop(self._next_chunk)
         if chunk is None:
             return None
-        hand = Hand(chunk, (), time.monotonic())
+        hand = Hand(chunk, self._values(chunk.mailing), time.monotonic())
         self._hands.append(hand)
         self._outcomes.update((chunk.mailing.subject, each.state) for each in chunk.doubtful)
         try:
@@ -265,7 +264,7 @@ class MailingSender:
         return hand.compiled[claimed.variant].letter(
             Recipient(id=claimed.reader, address=claimed.address, name=claimed.name, lang=claimed.lang),
             key=mailing.key(claimed.reader),
-            values=self._values(mailing, claimed),
+            values=hand.values(claimed.reader),
             tag=(hand, claimed),
         )
 
