@@ -183,12 +183,12 @@ class MassChannel(Protocol):
         *,
         pull: Callable[[], Any],
         done: Callable[[Any, str | DeliveryError], None],
-        began: Callable[[Any], None],
+        began: Callable[[Any], bool | None],
         trouble: Callable[[str, DeliveryError], None],
     ) -> Lines:
         """Connections that pull parcels (None: nothing now), and report each outcome once.
 
-        ``began`` is called before anything of a parcel is irrevocable; ``trouble`` hears what befell a
-        connection, which is no parcel's fault.
+        ``began`` is called before anything of a parcel is irrevocable, and may answer False: then it does
+        not go out. ``trouble`` hears what befell a connection, which is no parcel's fault.
         """
         ...

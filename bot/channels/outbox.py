@@ -80,7 +80,7 @@ class MassOutbox(Outbox):
         *,
         pull: Callable[[], FiledParcel | None],
         done: Callable[[FiledParcel, str | DeliveryError], None],
-        began: Callable[[FiledParcel], None],
+        began: Callable[[FiledParcel], bool | None],
         trouble: Callable[[str, DeliveryError], None],
     ) -> FileLines:
         """One line, which ends in the folder."""
@@ -122,7 +122,7 @@ class FileLines:
         *,
         pull: Callable[[], FiledParcel | None],
         done: Callable[[FiledParcel, str | DeliveryError], None],
-        began: Callable[[FiledParcel], None],
+        began: Callable[[FiledParcel], bool | None],
     ) -> None:
         self._folder, self._channel = folder, channel
         self._pull, self._done, self._began = pull, done, began
@@ -146,7 +146,8 @@ class FileLines:
         self._news.set()
 
     async def _write(self, parcel: FiledParcel) -> None:
-        self._began(parcel)
+        if self._began(parcel) is False:
+            return
         path = self._folder / self._channel / f"{parcel.name}.eml"
         await asyncio.to_thread(write_atomically, path, parcel.content)
         self._done(parcel, path.relative_to(self._folder).as_posix())

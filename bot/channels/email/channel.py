@@ -182,7 +182,7 @@ class EmailChannel:
         *,
         pull: Callable[[], Letter | None],
         done: Callable[[Letter, str | DeliveryError], None],
-        began: Callable[[Letter], None],
+        began: Callable[[Letter], bool | None],
         trouble: Callable[[str, DeliveryError], None],
     ) -> Lines:
         """Conversations with the relays that pull for themselves."""

@@ -13,8 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from bot.channels.email.calls import Burst, Calls, Rules
 from bot.channels.email.mime import Letter
-from bot.channels.email.pipeline import Calls, Rules, Wire
+from bot.channels.email.pipeline import Wire
 from bot.channels.email.relays import Desk, Health, Relay, choose
 from bot.channels.email.smtp import Session
 from bot.channels.email.terms import Terms
@@ -37,7 +38,7 @@ class Lines:
         *,
         pull: Callable[[], Letter | None],
         done: Callable[[Letter, str | DeliveryError], None],
-        began: Callable[[Letter], None],
+        began: Callable[[Letter], bool | None],
         connections: int,
         trouble: Callable[[str, DeliveryError], None] = lambda _name, _failure: None,
         by_weight: bool = False,
@@ -49,6 +50,7 @@ class Lines:
         self._connections, self._by_weight, self._idle, self._clock = connections, by_weight, idle, clock
         self._back: deque[Letter] = deque()  # pulled and certainly not sent
         self._second: set[str] = set()  # ids of those that are tried a second time
+        self._burst = Burst()
         self._news = asyncio.Event()
         self._stopping = False
         self._hopeless: PermanentFailure | None = None
@@ -186,6 +188,7 @@ class Lines:
             back=self._returned,
             ended=ended,
             crashed=crashed,
+            soon=self._burst.add,
         )
 
     # ----------------------------------------------------------------- letters

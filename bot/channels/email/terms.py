@@ -1,4 +1,4 @@
-"""How one letter is put to one server: what MAIL says of it, its dots, and whom an answer must not name."""
+"""How one letter is put to one server: what MAIL says of it, its dots, and what may be kept of the answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from bot.channels.email.mime import Letter
+from bot.channels.email.replies import LONGEST, clean
 from bot.errors import Blame, PermanentFailure
 
 _DOT = re.compile(rb"(?m)^\.")
@@ -19,6 +20,13 @@ class Terms:
     international: bool = False  # addresses with letters outside ASCII before the @ (SMTPUTF8)
     sizes: bool = False  # it wants to know how many bytes will come (RFC 1870)
     largest: int = 0  # bytes of the largest email it takes; 0 when it does not say
+
+    def mail(self, letter: Letter) -> str:
+        """The MAIL command. An address that could end its line would be a command of its own."""
+        if not (letter.sender + letter.recipient).isprintable():
+            problem = "an address of the envelope holds a control character; correct it"
+            raise PermanentFailure(problem, blame=Blame.RECIPIENT)
+        return f"MAIL FROM:<{letter.sender}>{self.options(letter)}\r\n"
 
     def options(self, letter: Letter) -> str:
         """What MAIL says of this letter; refuses what this server cannot take, before anything is sent.
@@ -55,3 +63,17 @@ def who(letter: Letter) -> tuple[str, ...]:
     """Patterns of the reader's address, which servers like to repeat; logs and the ledger never hold it."""
     local = letter.recipient.rpartition("@")[0]
     return (re.escape(letter.recipient), rf"(?<!\w){re.escape(local)}(?!\w)")
+
+
+def note(words: bytes, letter: Letter) -> str:
+    """The server's answer for the ledger; cleaned the long way only where it could name the reader."""
+    text = plain(words)
+    local = letter.recipient.partition("@")[0].casefold()
+    if "@" in text or not text.isprintable() or len(text) > LONGEST or local in text.casefold():
+        return clean(text, hide=who(letter))
+    return text
+
+
+def plain(words: bytes) -> str:
+    """A server's words, whatever bytes they are."""
+    return words.decode("utf-8", "replace").strip()
