@@ -115,6 +115,19 @@ class Channel(Protocol):
 # --------------------------------------------------------------------------- one message to many
 
 
+class Reader(Protocol):
+    """Whom a parcel goes to: a ``Recipient``, or a letter that was claimed for one."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
 class Parcel(Protocol):
     """A message for one reader, ready for the wire; ``tag`` is the caller's own."""
 
@@ -130,9 +143,7 @@ class Parcel(Protocol):
 class Compiled(Protocol):
     """A message made ready once for all its readers."""
 
-    def letter(
-        self, to: Recipient, *, key: str, values: Mapping[str, str] = ..., tag: object = None
-    ) -> Parcel:
+    def letter(self, to: Reader, *, key: str, values: Mapping[str, str] = ..., tag: object = None) -> Parcel:
         """For one reader. Raises PermanentFailure for a name or an address that cannot be."""
         ...
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from bot.channels.base import Channel, Compiled, Limits, MassChannel, Request
+from bot.channels.base import Channel, Compiled, Limits, MassChannel, Reader, Request
 from bot.errors import DeliveryError
 from bot.files import write_atomically
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
@@ -104,7 +104,7 @@ class Filed:
     message: Message
 
     def letter(
-        self, to: Recipient, *, key: str, values: Mapping[str, str] = _NOTHING, tag: object = None
+        self, to: Reader, *, key: str, values: Mapping[str, str] = _NOTHING, tag: object = None
     ) -> FiledParcel:
         parcel = self.compiled.letter(to, key=key, values=values, tag=tag)
         return FiledParcel(name=_file_name(self.message, to, key), content=parcel.content, tag=tag)
@@ -153,7 +153,7 @@ class FileLines:
         self._done(parcel, path.relative_to(self._folder).as_posix())
 
 
-def _file_name(message: Message, to: Recipient, key: str) -> str:
+def _file_name(message: Message, to: Reader, key: str) -> str:
     """Time first, so that the folder reads in order; then whom it is for; then the key."""
     when = f"{message.date:%Y-%m-%d-%H%M}" if message.date else "undated"
     whom = re.sub(r"[^\w.@+-]", "_", to.address)[:60]

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from bot.channels.base import MassChannel, Parcel
 from bot.errors import Blame, DeliveryError, Lost, PermanentFailure, StoreError, TemporaryFailure
-from bot.model import Message, Recipient, State
+from bot.model import Message, State
 from bot.sender.hand import Hand, Values, later
 from bot.sender.report import Report, without_addresses
 from bot.sender.turnstile import Open, Turnstile
@@ -262,7 +262,7 @@ class MailingSender:
     def _parcel(self, hand: Hand, claimed: Claimed) -> Parcel:
         mailing = hand.chunk.mailing
         return hand.compiled[claimed.variant].letter(
-            Recipient(id=claimed.reader, address=claimed.address, name=claimed.name, lang=claimed.lang),
+            claimed,
             key=mailing.key(claimed.reader),
             values=hand.values(claimed.reader),
             tag=(hand, claimed),

@@ -47,6 +47,11 @@ class Claimed(NamedTuple):
     attempts: int  # this one included
     doubts: int  # how many of them may have gone out
 
+    @property
+    def id(self) -> str:
+        """The reader's."""
+        return self.reader
+
 
 class Settled(NamedTuple):
     """What became of a claimed letter. ``said`` must hold no address."""

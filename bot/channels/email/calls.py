@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from bot.channels.email.mime import Letter
+from bot.channels.email.mime import Mail
 from bot.channels.email.terms import Terms
 from bot.errors import DeliveryError
 
@@ -35,10 +35,10 @@ class Calls:
     None for a quiet end. What one of them raises reaches ``crashed``. ``soon`` is ``Burst.add``.
     """
 
-    pull: Callable[[], Letter | None]
-    began: Callable[[Letter], bool | None]
-    done: Callable[[Letter, str | DeliveryError], None]
-    back: Callable[[Letter, DeliveryError], None]
+    pull: Callable[[], Mail | None]
+    began: Callable[[Mail], bool | None]
+    done: Callable[[Mail, str | DeliveryError], None]
+    back: Callable[[Mail, DeliveryError], None]
     ended: Callable[[DeliveryError | None], None]
     crashed: Callable[[BaseException], None]
     soon: Callable[[Callable[[], None]], None]

@@ -21,9 +21,9 @@ from collections.abc import Callable
 
 from bot.channels.email.calls import Calls, Rules, Step
 from bot.channels.email.hearing import Hearing
-from bot.channels.email.mime import Letter
+from bot.channels.email.mime import Mail
 from bot.channels.email.replies import Stage, clean, lost, refusal
-from bot.channels.email.terms import dotted, note, plain, who
+from bot.channels.email.terms import note, plain, who
 from bot.errors import DeliveryError, PermanentFailure, TemporaryFailure
 
 GOODBYE_SECONDS = 5
@@ -49,9 +49,9 @@ class Wire(asyncio.Protocol):
         self._busy = False  # reading or asking: what a callback wakes waits until that is done
         self._owed: deque[Step] = deque()  # answers that must come, in this order
         self._unsaid: deque[tuple[Step, bytes]] = deque()  # without PIPELINING: what waits for its turn
-        self._out: Letter | None = None  # past DATA, not yet answered
+        self._out: Mail | None = None  # past DATA, not yet answered
         self._dot_is_out = False  # its last byte was given away
-        self._next: Letter | None = None  # announced
+        self._next: Mail | None = None  # announced
         self._no: DeliveryError | None = None  # what MAIL or RCPT said of it
         self._granted = False  # 354 is here: its body goes out once everything that came was read
         self._waits = False  # a body and what comes after it, for the end of this turn of the event loop
@@ -63,13 +63,13 @@ class Wire(asyncio.Protocol):
 
     # ----------------------------------------------------------------- from outside
 
-    def start(self, transport: asyncio.Transport, first: Letter) -> None:
+    def start(self, transport: asyncio.Transport, first: Mail) -> None:
         """Take the connection over, and begin with this letter."""
         self._transport = transport
         transport.set_protocol(self)
         self.wake(first)
 
-    def wake(self, first: Letter | None = None) -> None:
+    def wake(self, first: Mail | None = None) -> None:
         """There may be letters again."""
         try:
             self._feed(first)
@@ -203,7 +203,7 @@ class Wire(asyncio.Protocol):
         elif step is _RESET:
             self._must_reset = False
 
-    def _announcement(self, letter: Letter, step: Step, code: int, words: bytes) -> None:
+    def _announcement(self, letter: Mail, step: Step, code: int, words: bytes) -> None:
         """The answer to MAIL or RCPT; with PIPELINING a refusal counts only when DATA's answer is in step."""
         if code // 100 == 2 and self._no is None:
             self._must_reset = True
@@ -216,7 +216,7 @@ class Wire(asyncio.Protocol):
             if code == 421 or not self._pipelining:
                 self._refused(letter, self._no, code=code)
 
-    def _data(self, letter: Letter, code: int, words: bytes) -> None:
+    def _data(self, letter: Mail, code: int, words: bytes) -> None:
         """The answer to DATA."""
         if code == 354 and self._no is None:
             self._granted = True
@@ -227,14 +227,14 @@ class Wire(asyncio.Protocol):
         else:
             self._refused(letter, self._no or _refusal(letter, _DATA, code, words), code=code)
 
-    def _take_nothing(self, letter: Letter, failure: DeliveryError | None) -> None:
+    def _take_nothing(self, letter: Mail, failure: DeliveryError | None) -> None:
         """DATA was granted though RCPT was refused: a lone dot ends it, and RCPT's word stands."""
         if failure is not None:
             self._owed.append(_NOTHING)
             self._write(b".\r\n")
             self._refused(letter, failure)
 
-    def _refused(self, letter: Letter, failure: DeliveryError, *, code: int = 0) -> None:
+    def _refused(self, letter: Mail, failure: DeliveryError, *, code: int = 0) -> None:
         self._next = self._no = None
         self._unsaid.clear()
         self.answers += 1
@@ -242,7 +242,7 @@ class Wire(asyncio.Protocol):
         if code == 421:
             self._end(f"{self._place} closes the connection ({failure})", code=code)
 
-    def _answered(self, letter: Letter, code: int, words: bytes) -> None:
+    def _answered(self, letter: Mail, code: int, words: bytes) -> None:
         """The one answer that counts. One that overtook our dot may refuse, but accepts nothing."""
         if self._overtaken:
             self._dot_is_out = False
@@ -261,7 +261,7 @@ class Wire(asyncio.Protocol):
 
     # ----------------------------------------------------------------- saying
 
-    def _feed(self, first: Letter | None = None) -> None:
+    def _feed(self, first: Mail | None = None) -> None:
         """Announce the next letter, if this is the moment."""
         if self._over or self._busy or self._waits or self._next is not None:
             return
@@ -276,7 +276,7 @@ class Wire(asyncio.Protocol):
             self._owed.append(_GOODBYE)
             self._write(b"QUIT\r\n")
 
-    def _announce(self, first: Letter | None = None) -> bytes:
+    def _announce(self, first: Mail | None = None) -> bytes:
         """What to say for the next letter, or nothing when there is none."""
         self._busy = True
         mail = self._fitting(first)
@@ -292,7 +292,7 @@ class Wire(asyncio.Protocol):
         self._unsaid.extend([(_RESET, b"RSET\r\n"), *group] if self._must_reset else group)
         return self._turn()
 
-    def _fitting(self, letter: Letter | None) -> str:
+    def _fitting(self, letter: Mail | None) -> str:
         """Pull until a letter comes that this server takes at all; returns its MAIL command."""
         while True:
             if not self._room:
@@ -358,7 +358,7 @@ class Wire(asyncio.Protocol):
         self._since = self._clock()
         self._dot_is_out = True
         self._after_dot = len(self._after)
-        self._transport.writelines((dotted(letter), b".\r\n" + self._after))
+        self._transport.writelines((*letter.ready, b".\r\n" + self._after))
 
     # ----------------------------------------------------------------- ending
 
@@ -402,5 +402,5 @@ class Wire(asyncio.Protocol):
         self._end("a fault of our own ended the connection")
 
 
-def _refusal(letter: Letter, step: Step, code: int, words: bytes) -> DeliveryError:
+def _refusal(letter: Mail, step: Step, code: int, words: bytes) -> DeliveryError:
     return refusal(_STAGES[step], code, plain(words), hide=who(letter))
