@@ -19,13 +19,18 @@ class Hand:
     """``out`` are the letters that were claimed and have no outcome yet."""
 
     def __init__(self, chunk: Chunk, values: Values, now: float) -> None:
-        self.chunk, self.values, self.renewed = chunk, values, now
+        self.chunk, self.values = chunk, values
+        self.renewed = now  # since when the lease runs, by a clock that goes on while the machine sleeps
         self.compiled: tuple[Compiled, ...] = ()  # its words
         self.out: dict[int, Claimed] = {}
         self.begun: set[int] = set()  # those of them that may be on the wire
         self.settled: list[Settled] = []
         self.dry = False  # nothing more to claim in it now
         self.lost = False  # somebody else has it
+
+    def is_ours(self, now: float) -> bool:
+        """Whether the lease runs: nobody else can have the chunk."""
+        return now - self.renewed < self.chunk.seconds and not self.lost
 
     def take_settled(self) -> list[Settled]:
         """The outcomes since the last time."""

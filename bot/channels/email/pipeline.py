@@ -353,7 +353,9 @@ class Wire(asyncio.Protocol):
         goes = self._calls.began(letter)
         self._busy = self._waits = False
         if goes is False:
-            self._end("the letter must not go out any more")
+            self._end(
+                "the letter must not go out any more", quiet=True
+            )  # and that is no fault of the server's
             return
         self._since = self._clock()
         self._dot_is_out = True
@@ -375,7 +377,7 @@ class Wire(asyncio.Protocol):
         letters = [letter for letter in (self._out, self._next) if letter is not None]
         return clean(plain(words), hide=[pattern for letter in letters for pattern in who(letter)])
 
-    def _end(self, reason: str | None, *, code: int | None = None) -> None:
+    def _end(self, reason: str | None, *, code: int | None = None, quiet: bool = False) -> None:
         """Say and hear nothing more, and give every letter its one outcome."""
         if self._over:
             return
@@ -384,7 +386,7 @@ class Wire(asyncio.Protocol):
         why = reason or f"{self._place} ended the connection"
         try:
             self._let_go(why, code)
-            self._calls.ended(TemporaryFailure(why, code=code) if reason else None)
+            self._calls.ended(TemporaryFailure(why, code=code) if reason and not quiet else None)
         except Exception as error:
             self._calls.crashed(error)
 
