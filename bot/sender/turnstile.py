@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bot.errors import DeliveryError, StoreError
-from bot.pace import Allowance, Grant, PaceRules
+from bot.pace import Allowance, Grant, Outcome, PaceRules
 from bot.store.chunks import Claimed
 from bot.store.pace import Pace
 
@@ -66,6 +66,7 @@ class Turnstile:
         self._free = False  # an unlimited account that neither rests nor pauses
         self._again = 0.0  # when it is worth asking the store
         self._asked_for = asyncio.Event()
+        self._taken = self._told = 0  # letters, and those of them of which the store has heard
         self.said: list[str] = []
 
     def lets(self, ready: Ready) -> bool:
@@ -83,7 +84,10 @@ class Turnstile:
 
     def note(self, address: str, outcome: str | DeliveryError) -> None:
         """What an answer says about the account, and about a domain with limits of its own."""
-        self._store.note(self._account, outcome)
+        if isinstance(outcome, str):
+            self._taken += 1
+        else:
+            self._store.note(self._account, outcome)
         if self._rules.domains and (domain := self._domain(address)):
             self._store.note(self._account, outcome, domain=domain)
 
@@ -107,6 +111,10 @@ class Turnstile:
 
     def flush(self) -> None:
         """Write what was noted; an account that pauses because of it says why."""
+        new = self._taken - self._told  # more may come while we are here
+        if new:
+            self._told += new
+            self._store.note(self._account, Outcome.ACCEPTED, count=new)
         self.said += self._store.flush({self._account: self._rules}, now=self._now())
 
     def _needs_more(self) -> bool:
