@@ -12,9 +12,9 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -26,7 +26,7 @@ from bot.sender.hand import Hand, Values, later
 from bot.sender.report import Report, without_addresses
 from bot.sender.tally import Tally
 from bot.sender.turnstile import Open, Turnstile
-from bot.store.chunks import Claimed, Mailing, Settled, put_back, sent, settled
+from bot.store.chunks import Claimed, Mailing, Settled, put_back, put_off, sent, settled
 from bot.store.mailing import Mailings
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,11 @@ class MailingSender:
             asyncio.create_task(self._watch()),
             asyncio.create_task(
                 self._gate.keep(
-                    self._waiting, wake=self._lines.wake, closed=self._closed, call=self._books.off_loop
+                    self._waiting,
+                    wake=self._lines.wake,
+                    closed=self._closed,
+                    aside=self._aside,
+                    call=self._books.off_loop,
                 )
             ),
         ]
@@ -318,6 +322,20 @@ class MailingSender:
         else:
             log.info("%s: %s", self._channel.name, why)
         self._halt()
+
+    def _aside(self, domains: Collection[str], wait: timedelta, why: str) -> None:
+        """Letters to these domains come again when their domain may take some; the others go on."""
+        due = self._clock() + wait
+        for hand in self._hands:
+            theirs = [
+                claimed
+                for owner, claimed in self._ready
+                if owner is hand and self._gate.domain(claimed.address) in domains
+            ]
+            count = hand.put_back(theirs, partial(put_off, due=due, said=why))
+            self._tally.add(hand.chunk.mailing.subject, State.DEFERRED, count)
+        self._ready = deque(entry for entry in self._ready if entry[1].number in entry[0].out)
+        self._news.set()
 
     # ----------------------------------------------------------------- ending
 

@@ -177,6 +177,11 @@ def put_back(claimed: Claimed) -> Settled:
     return Settled(claimed.number, State.PLANNED, claimed.attempts - 1, claimed.doubts)
 
 
+def put_off(claimed: Claimed, *, due: datetime, said: str) -> Settled:
+    """The same, for later."""
+    return put_back(claimed)._replace(state=State.DEFERRED, due=due, said=said)
+
+
 def doubted(
     number: int, attempts: int, doubts: int, now: datetime, *, said: str = STOPPED, resend: bool
 ) -> Settled:
