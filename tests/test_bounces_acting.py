@@ -106,8 +106,9 @@ def test_the_token_says_who_it_was_whatever_address_the_report_names(post: Post)
 def test_who_is_still_reached_at_one_of_two_addresses_stays(post: Post) -> None:
     """Their mail goes on to two mailboxes: one is full, the other one is gone."""
     both = dsn("552 5.2.2 Mailbox full", "5.2.2", to=post.path(0), recipient="one@home.example")
-    gone = b"Final-Recipient: rfc822; two@work.example\nAction: failed\nStatus: 5.1.1\n\n--b\nContent-Type: message"
-    post.put(both.replace(b"\n--b\nContent-Type: message/rfc822", b"\n" + gone + b"/rfc822", 1))
+    gone = b"Final-Recipient: rfc822; two@work.example\nAction: failed\nStatus: 5.1.1\n"
+    original = b"\n--b\nContent-Type: message/rfc822"
+    post.put(both.replace(original, b"\n" + gone + original, 1))
 
     assert dict(post.read().kinds) == {"full": 1}
     assert post.reads(0)

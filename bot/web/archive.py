@@ -35,10 +35,10 @@ def _file(*kinds: str) -> dict[str, Any]:
     }
 
 
-def routes(pages: Pages, clock: Callable[[], datetime], *, look: float = LOOK) -> APIRouter:
-    """All of them. A change is seen after ``look`` seconds at the latest."""
+def routes(pages: Pages, clock: Callable[[], datetime]) -> APIRouter:
+    """All of them. A change is seen after ``LOOK`` seconds at the latest."""
     router = APIRouter(default_response_class=HTMLResponse)
-    current = _Current(pages, look)
+    current = _Current(pages)
 
     def answer(request: Request, path: str, *, age: int = AGE) -> Response:
         made = current.made()
@@ -119,8 +119,8 @@ class _Made:
 class _Current:
     """The archive as it is now: made anew when the ledger, a template or a file of the queue says so."""
 
-    def __init__(self, pages: Pages, look: float) -> None:
-        self._layout, self._workspace, self._look = pages.layout, pages.workspace, look
+    def __init__(self, pages: Pages) -> None:
+        self._layout, self._workspace = pages.layout, pages.workspace
         self._lock = threading.Lock()
         self._mark: object = None
         self._until = 0.0
@@ -133,5 +133,5 @@ class _Current:
                 if self._made is None or now != self._mark:
                     site = Site(archive=read_archive(self._workspace), layout=self._layout)
                     self._made, self._mark = _Made(site), now
-                self._until = time.monotonic() + self._look
+                self._until = time.monotonic() + LOOK
             return self._made
