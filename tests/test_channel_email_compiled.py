@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from bot.channels.base import ChannelContext
 from bot.channels.email import Options, connect
 from bot.channels.email.compiled import Compiled, compile_message
-from bot.channels.email.splice import Encoded, Quoted, Shifted
+from bot.channels.email.splice import Body, Quoted, Shifted
 from bot.errors import Blame, PermanentFailure
 from bot.model import ListFields, Media, Message, Recipient, placeholder
 from bot.rendering.personal import personalised
@@ -207,7 +207,7 @@ def test_nothing_more_is_needed_for_data() -> None:
     message = newsletter(".\n..\n.dot" + "." * 400 + "\n" + f".{NAME}\n{NAME}." * 3)
     letter = compiled(message).letter(READER, key=KEY, values=VALUES | {"name": "." * 200})
 
-    assert letter.stuffed is letter.content
+    assert b"".join(letter.ready) == letter.content
     assert b"\n." not in letter.content
     assert bodies(parsed(letter.content))[0] == personalised(message, VALUES | {"name": "." * 200}).text
 
@@ -219,8 +219,8 @@ TEXTS = st.lists(WORDS | st.sampled_from([NAME, TOKEN]), max_size=8).map("".join
 LINES = st.text(st.sampled_from("ab= .<&é🙂ช"), max_size=200) | st.text("y", min_size=50, max_size=200)
 
 
-def joined(body: Encoded, values: Mapping[str, str]) -> bytes:
-    return b"".join(body.pieces(values))
+def joined(body: Quoted | Shifted, values: Mapping[str, str]) -> bytes:
+    return b"".join(Body.of([body]).pieces(values))
 
 
 def expected(text: str, values: Mapping[str, str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from support.mailings import Clock, Mailing, letter, letters, relay, until
 from support.pipelining_server import DROP, SILENT, TAKE_AND_DROP, Fault, Server, pipelining_server
 from support.smtp_server import self_made_certificate, smtp_server
 
+from bot.channels.email.calls import Calls, Rules
+from bot.channels.email.pipeline import Wire
+from bot.channels.email.terms import Terms
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
 
 FOR_EVER = 1e9
@@ -421,7 +426,15 @@ async def test_words_between_letters_end_the_conversation(words: str) -> None:
         assert len(mailing.troubles) == 1
 
 
-@pytest.mark.parametrize("answer", ["250 ok", "552 5.3.4 too big", "421 4.3.2 bye"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "250 ok",
+        "250 ok\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go ahead",  # as it should be, but for the time
+        "552 5.3.4 too big",
+        "421 4.3.2 bye",
+    ],
+)
 async def test_an_answer_that_overtakes_the_dot_accepts_nothing(answer: str) -> None:
     """The server speaks while most of the body is still with us: it may refuse, never accept."""
     large = letter(0, body=b"x" * 76 * 400_000 + b"\r\n")
@@ -450,6 +463,139 @@ async def test_an_endless_answer_ends_the_conversation() -> None:
 
         assert isinstance(mailing.outcome(0), UnknownOutcome)
         assert letter(1).id in mailing.sent
+
+
+# --------------------------------------------------------------------------- what waits to be said
+
+
+class Paper(asyncio.Transport):
+    """Keeps what is written on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.aborted = b"", False
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """There is but one."""
+
+
+class Talk:
+    """A wire whose words wait until ``say``: announced is letter 0, and DATA was granted."""
+
+    def __init__(self, *, goes: bool | None = None) -> None:
+        self.paper, self.waiting, self.heard = Paper(), deque(letters(5)), list[tuple[str, object]]()
+        self.soon: list[Callable[[], None]] = []
+        calls = Calls(
+            pull=self.waiting.popleft,
+            began=lambda one: self.heard.append(("began", one.tag)) or goes,  # type: ignore[func-returns-value]
+            done=lambda one, outcome: self.heard.append((str(outcome), one.tag)),
+            back=lambda one, _: self.heard.append(("back", one.tag)),
+            ended=lambda failure: self.heard.append(("ended", failure is not None)),
+            crashed=lambda error: self.heard.append(("crashed", error)),
+            soon=self.soon.append,
+        )
+        rules = Rules(place="relay", terms=Terms(pipelining=True))
+        self.wire = Wire(rules, calls, clock=lambda: 0.0)
+        self.wire.start(self.paper, self.waiting.popleft())
+        self.hear(b"250 ok\r\n250 ok\r\n354 go\r\n")
+
+    def hear(self, data: bytes) -> None:
+        self.wire.data_received(data)
+
+    def say(self) -> None:
+        calls, self.soon[:] = [*self.soon], []
+        for call in calls:
+            call()
+
+    @property
+    def bodies(self) -> int:
+        return self.paper.written.count(b"Good morning")
+
+
+def test_a_taken_letter_and_the_grant_of_the_next_are_understood_at_once() -> None:
+    """The usual four answers; the next body waits for the end of the turn."""
+    talk = Talk()
+    talk.say()
+    talk.hear(b"250 2.0.0 Ok: queued as 1\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    before = talk.bodies
+    talk.say()
+
+    assert talk.heard == [("began", 0), ("250 2.0.0 Ok: queued as 1", 0), ("began", 1)]
+    assert (before, talk.bodies) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "words", [b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n", b"250 ok\r\n", b"25", b"354 go\r\n", b"\r\n"]
+)
+def test_an_answer_to_what_was_not_said_yet_ends_the_conversation(words: bytes) -> None:
+    """The body is ready and not on the wire: nobody can have taken it."""
+    talk = Talk()
+    talk.hear(words)
+    talk.say()
+
+    assert talk.heard == [("back", 0), ("back", 1), ("ended", True)]
+    assert (talk.bodies, talk.paper.aborted) == (0, True)
+
+
+def test_a_letter_that_must_not_begin_is_never_on_the_wire() -> None:
+    """It and the one behind it come back, and the server is not blamed."""
+    talk = Talk(goes=False)
+    talk.say()
+
+    assert talk.heard == [("began", 0), ("back", 0), ("back", 1), ("ended", False)]
+    assert (talk.bodies, talk.paper.aborted) == (0, True)
+
+
+def test_a_connection_that_is_lost_before_the_words_costs_nothing() -> None:
+    """Both letters come back, and no recorder hears that one began."""
+    talk = Talk()
+    talk.wire.connection_lost(None)
+    talk.say()
+
+    assert talk.heard == [("back", 0), ("back", 1), ("ended", True)]
+
+
+def test_a_wake_between_answer_and_words_announces_nothing_too_early() -> None:
+    """The body comes before the commands of a letter that was there only a moment later."""
+    talk = Talk()
+    talk.wire.wake()
+    talk.say()
+
+    assert talk.paper.written.index(b"Good morning") < talk.paper.written.index(b"reader.1@")
+    assert talk.paper.written.count(b"reader.1@") == 1
+
+
+def test_a_letter_that_comes_while_the_words_wait_is_announced_behind_them() -> None:
+    """In the same write."""
+    talk = Talk()
+    late, talk.waiting = [*talk.waiting], deque()
+    assert late
+
+    calls = replace(talk.wire._calls, pull=lambda: talk.waiting.popleft() if talk.waiting else None)
+    talk.wire._calls = calls
+    talk.say()
+    talk.hear(b"250 1\r\n250 ok\r\n250 ok\r\n354 go\r\n")  # of letter 1, and nothing follows it
+    talk.waiting.append(late[0])
+    talk.wire.wake()
+    before = talk.paper.written.count(b"reader.2@")
+    talk.say()
+
+    assert (before, talk.paper.written.count(b"reader.2@")) == (0, 1)
+    assert talk.paper.written.endswith(
+        b".\r\nMAIL FROM:<bounces@example.org>\r\nRCPT TO:<reader.2@example.com>\r\nDATA\r\n"
+    )
 
 
 # --------------------------------------------------------------------------- encryption

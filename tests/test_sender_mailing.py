@@ -13,6 +13,7 @@ import pytest
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
 from bot.model import State
+from bot.store.importing import Signup
 from tests.support.commands import bot
 from tests.support.live_workspace import NOW, addresses, deliveries, ended, mail_only, start
 from tests.support.smtp_server import Taken, free_port, smtp_server
@@ -155,7 +156,28 @@ async def test_a_domain_with_its_own_limit_holds_up_no_other(tmp_path: Path) -> 
         got = Counter(name.partition("@")[2] for name in takers(mail.taken))
 
     assert got == {f"inbox{number}.ngo": 3 if number else 1 for number in range(7)}
-    assert states(here) == {State.SENT: 19, State.PLANNED: 2}
+    assert states(here) == {State.SENT: 19, State.DEFERRED: 2}
+
+
+async def test_a_full_domain_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """Six hundred of one domain come first in the list; the ten behind them get theirs in the same run."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=0)
+        add(here, '[channels.mail.pace.domains."full.ngo"]\nper_hour = 1\n')
+        names = [f"r{n}@full.ngo" for n in range(600)] + [f"r{n}@open.ngo" for n in range(10)]
+        workspace = Workspace(here)
+        signups = [Signup(address=name, newsletters=("weekly",)) for name in names]
+        workspace.audience.add_many(signups, now=NOW, source="test")
+        workspace.release()
+
+        await ticked(here)
+        first = Counter(name.partition("@")[2] for name in takers(mail.taken))
+        await ticked(here, NOW + 2 * timedelta(hours=1))
+        second = Counter(name.partition("@")[2] for name in takers(mail.taken))
+
+    assert first == {"full.ngo": 1, "open.ngo": 10}
+    assert second == {"full.ngo": 2, "open.ngo": 10}
+    assert states(here) == {State.SENT: 12, State.DEFERRED: 598}
 
 
 async def test_an_account_that_is_asked_to_slow_down_rests_until_a_person_says_go(tmp_path: Path) -> None:

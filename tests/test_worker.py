@@ -85,7 +85,7 @@ async def test_three_workers_share_an_issue(tmp_path: Path, mail: Sink, url: str
 async def test_sigterm_finishes_what_is_on_the_wire(tmp_path: Path, mail: Sink, url: str) -> None:
     """Nothing is in doubt afterwards, and the next worker sends the rest."""
     first, second = machines(tmp_path, mail, url, 2)
-    subscribe(first.here, 2_000)
+    subscribe(first.here, 12_000)
     await plan(first.here)
     await first.start(NOW)
     assert await mail.after(300, first.process.terminate, patience=30)
@@ -97,8 +97,8 @@ async def test_sigterm_finishes_what_is_on_the_wire(tmp_path: Path, mail: Sink, 
     await trial.start()
     found = await trial.finish()
 
-    assert taken < 2_000
-    assert (between.doubts, between.unsettled) == (0, 2_000 - taken)
+    assert taken < 12_000
+    assert (between.doubts, between.unsettled) == (0, 12_000 - taken)
     assert (found.lost, found.repeats, found.unsettled) == (0, 0, 0)
 
 

@@ -14,7 +14,7 @@ from functools import reduce
 from operator import add
 
 from bot.app.workspace import STOP_FILE, Workspace
-from bot.audience.tokens import unsubscribe_token
+from bot.audience.tokens import unsubscribe_token, unsubscribe_tokens
 from bot.channels.base import MassChannel
 from bot.checks import check_item
 from bot.errors import DeliveryError, UserError
@@ -39,7 +39,7 @@ from bot.rendering.issue import HTML_BYTES, render_issue
 from bot.rendering.personal import personalised
 from bot.rendering.posts import render_post
 from bot.sender import MailingSender, Report, Sender, Turnstile
-from bot.store.chunks import Claimed, Mailing
+from bot.store.chunks import Mailing
 from bot.store.lock import database_lock, tick_lock
 
 Clock = Callable[[], datetime]
@@ -329,9 +329,9 @@ def _mailer(
 ) -> MailingSender:
     keys = workspace.settings.signing_keys
 
-    def values(mailing: Mailing, claimed: Claimed) -> Mapping[str, str]:
-        token = unsubscribe_token(keys, subscriber=claimed.reader, newsletter=mailing.newsletter)
-        return {"unsubscribe_token": token}
+    def values(mailing: Mailing) -> Callable[[str], Mapping[str, str]]:
+        token = unsubscribe_tokens(keys, newsletter=mailing.newsletter)
+        return lambda reader: {"unsubscribe_token": token(reader)}
 
     return MailingSender(
         workspace.mailings,

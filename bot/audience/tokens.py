@@ -10,18 +10,40 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 _PURPOSE = b"unsubscribe/1"
 _ID, _MAC = 16, 16
+_BLOCK = 64  # bytes that SHA-256 takes at a time
 
 
 def unsubscribe_token(keys: Sequence[bytes], *, subscriber: str, newsletter: str) -> str:
     """The token for one reader of one newsletter; ``subscriber`` is 32 hex digits. 43 characters."""
-    raw = bytes.fromhex(subscriber)
-    if len(raw) != _ID:
-        raise ValueError("a subscriber id has 32 hex digits")
-    return base64.urlsafe_b64encode(raw + _mac(keys[0], raw, newsletter)).rstrip(b"=").decode()
+    return unsubscribe_tokens(keys, newsletter=newsletter)(subscriber)
+
+
+def unsubscribe_tokens(keys: Sequence[bytes], *, newsletter: str) -> Callable[[str], str]:
+    """``unsubscribe_token`` for many readers: what their signatures share is computed once.
+
+    That is RFC 2104 in its own words. Python's ``hmac`` lets go of the interpreter's lock for each signature,
+    and in a busy program getting it back takes ten times as long as the signature.
+    """
+    key = keys[0] if len(keys[0]) <= _BLOCK else sha256(keys[0]).digest()
+    padded = key.ljust(_BLOCK, b"\0")
+    inside = sha256(bytes(byte ^ 0x36 for byte in padded) + _signed(b"", newsletter))
+    outside = sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def token(subscriber: str) -> str:
+        raw = bytes.fromhex(subscriber)
+        if len(raw) != _ID:
+            raise ValueError("a subscriber id has 32 hex digits")
+        inner, outer = inside.copy(), outside.copy()
+        inner.update(raw)
+        outer.update(inner.digest())
+        return base64.urlsafe_b64encode(raw + outer.digest()[:_MAC]).rstrip(b"=").decode()
+
+    return token
 
 
 def read_unsubscribe_token(keys: Sequence[bytes], token: str, *, newsletter: str) -> str | None:
@@ -39,5 +61,8 @@ def read_unsubscribe_token(keys: Sequence[bytes], token: str, *, newsletter: str
 
 
 def _mac(key: bytes, raw: bytes, newsletter: str) -> bytes:
-    signed = b"\x00".join((_PURPOSE, newsletter.encode(), raw))
-    return hmac.digest(key, signed, "sha256")[:_MAC]
+    return hmac.digest(key, _signed(raw, newsletter), "sha256")[:_MAC]
+
+
+def _signed(raw: bytes, newsletter: str) -> bytes:
+    return b"\x00".join((_PURPOSE, newsletter.encode(), raw))

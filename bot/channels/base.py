@@ -117,6 +117,19 @@ class Channel(Protocol):
 # --------------------------------------------------------------------------- one message to many
 
 
+class Reader(Protocol):
+    """Whom a parcel goes to: a ``Recipient``, or a letter that was claimed for one."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
 class Parcel(Protocol):
     """A message for one reader, ready for the wire; ``tag`` is the caller's own."""
 
@@ -132,9 +145,7 @@ class Parcel(Protocol):
 class Compiled(Protocol):
     """A message made ready once for all its readers."""
 
-    def letter(
-        self, to: Recipient, *, key: str, values: Mapping[str, str] = ..., tag: object = None
-    ) -> Parcel:
+    def letter(self, to: Reader, *, key: str, values: Mapping[str, str] = ..., tag: object = None) -> Parcel:
         """For one reader. Raises PermanentFailure for a name or an address that cannot be."""
         ...
 
@@ -185,12 +196,12 @@ class MassChannel(Protocol):
         *,
         pull: Callable[[], Any],
         done: Callable[[Any, str | DeliveryError], None],
-        began: Callable[[Any], None],
+        began: Callable[[Any], bool | None],
         trouble: Callable[[str, DeliveryError], None],
     ) -> Lines:
         """Connections that pull parcels (None: nothing now), and report each outcome once.
 
-        ``began`` is called before anything of a parcel is irrevocable; ``trouble`` hears what befell a
-        connection, which is no parcel's fault.
+        ``began`` is called before anything of a parcel is irrevocable, and may answer False: then it does
+        not go out. ``trouble`` hears what befell a connection, which is no parcel's fault.
         """
         ...

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from bot.channels.base import Channel, Compiled, Limits, MassChannel, Request
+from bot.channels.base import Channel, Compiled, Limits, MassChannel, Reader, Request
 from bot.errors import DeliveryError
 from bot.files import write_atomically
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
@@ -80,7 +80,7 @@ class MassOutbox(Outbox):
         *,
         pull: Callable[[], FiledParcel | None],
         done: Callable[[FiledParcel, str | DeliveryError], None],
-        began: Callable[[FiledParcel], None],
+        began: Callable[[FiledParcel], bool | None],
         trouble: Callable[[str, DeliveryError], None],
     ) -> FileLines:
         """One line, which ends in the folder."""
@@ -104,7 +104,7 @@ class Filed:
     message: Message
 
     def letter(
-        self, to: Recipient, *, key: str, values: Mapping[str, str] = _NOTHING, tag: object = None
+        self, to: Reader, *, key: str, values: Mapping[str, str] = _NOTHING, tag: object = None
     ) -> FiledParcel:
         parcel = self.compiled.letter(to, key=key, values=values, tag=tag)
         return FiledParcel(name=_file_name(self.message, to, key), content=parcel.content, tag=tag)
@@ -122,7 +122,7 @@ class FileLines:
         *,
         pull: Callable[[], FiledParcel | None],
         done: Callable[[FiledParcel, str | DeliveryError], None],
-        began: Callable[[FiledParcel], None],
+        began: Callable[[FiledParcel], bool | None],
     ) -> None:
         self._folder, self._channel = folder, channel
         self._pull, self._done, self._began = pull, done, began
@@ -146,13 +146,14 @@ class FileLines:
         self._news.set()
 
     async def _write(self, parcel: FiledParcel) -> None:
-        self._began(parcel)
+        if self._began(parcel) is False:
+            return
         path = self._folder / self._channel / f"{parcel.name}.eml"
         await asyncio.to_thread(write_atomically, path, parcel.content)
         self._done(parcel, path.relative_to(self._folder).as_posix())
 
 
-def _file_name(message: Message, to: Recipient, key: str) -> str:
+def _file_name(message: Message, to: Reader, key: str) -> str:
     """Time first, so that the folder reads in order; then whom it is for; then the key."""
     when = f"{message.date:%Y-%m-%d-%H%M}" if message.date else "undated"
     whom = re.sub(r"[^\w.@+-]", "_", to.address)[:60]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from bot.channels.base import Compiled
@@ -10,19 +10,27 @@ from bot.errors import DeliveryError
 from bot.model import FIRST_RETRY, State
 from bot.store.chunks import Chunk, Claimed, Settled, doubted, put_back
 
+Values = Callable[[str], Mapping[str, str]]  # of a reader: the personal pieces
+
 CUT_OFF = "the run ended before the answer came"
 
 
 class Hand:
     """``out`` are the letters that were claimed and have no outcome yet."""
 
-    def __init__(self, chunk: Chunk, compiled: tuple[Compiled, ...], now: float) -> None:
-        self.chunk, self.compiled, self.renewed = chunk, compiled, now
+    def __init__(self, chunk: Chunk, values: Values, now: float) -> None:
+        self.chunk, self.values = chunk, values
+        self.renewed = now  # since when the lease runs, by a clock that goes on while the machine sleeps
+        self.compiled: tuple[Compiled, ...] = ()  # its words
         self.out: dict[int, Claimed] = {}
         self.begun: set[int] = set()  # those of them that may be on the wire
         self.settled: list[Settled] = []
         self.dry = False  # nothing more to claim in it now
         self.lost = False  # somebody else has it
+
+    def is_ours(self, now: float) -> bool:
+        """Whether the lease runs: nobody else can have the chunk."""
+        return now - self.renewed < self.chunk.seconds and not self.lost
 
     def take_settled(self) -> list[Settled]:
         """The outcomes since the last time."""

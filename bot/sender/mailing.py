@@ -11,43 +11,32 @@ import asyncio
 import logging
 import time
 import traceback
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TypeVar
 
 from bot.channels.base import MassChannel, Parcel
 from bot.errors import Blame, DeliveryError, Lost, PermanentFailure, StoreError, TemporaryFailure
-from bot.model import Message, Recipient, State
-from bot.sender.hand import Hand, later
+from bot.model import Message, State
+from bot.sender.books import GLANCE, LEASE, Books
+from bot.sender.hand import Hand, Values, later
 from bot.sender.report import Report, without_addresses
+from bot.sender.tally import Tally
 from bot.sender.turnstile import Open, Turnstile
-from bot.store.chunks import Chunk, Claimed, Mailing, Settled, put_back, settled
-from bot.store.flight import Flight
+from bot.store.chunks import Claimed, Mailing, Settled, put_back, put_off, sent, settled
 from bot.store.mailing import Mailings
 
 log = logging.getLogger(__name__)
 
-LEASE = 60.0  # seconds; renewed long before it ends
 LARGEST = 250  # letters claimed at once
 FAST = 64  # a group from which on STOP is asked about every half a second, and not for each letter
 GROUP_TIME = 0.25  # seconds that a group should last, so that STOP is heard within a second
-GLANCE = 0.5  # seconds between two looks at what people said
-PATIENCE = 120  # seconds to wait for a database that is gone
-_SAID = {
-    State.SENT: "sent to",
-    State.FAILED: "failed for",
-    State.DEFERRED: "deferred for",
-    State.UNKNOWN: "in doubt for",
-    State.PLANNED: "to be sent again to",
-}
 
-T = TypeVar("T")
-Values = Callable[[Mailing, Claimed], Mapping[str, str]]
+# Counts on while the machine sleeps, where there is such a clock.
+_age = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class MailingSender:
@@ -59,33 +48,33 @@ class MailingSender:
         channel: MassChannel,
         *,
         words: Callable[[str], Message],
-        values: Values,
+        values: Callable[[Mailing], Values],
         flights: Path,
         clock: Callable[[], datetime],
         stopped: Callable[[], bool] = lambda: False,
         gate: Turnstile | Open | None = None,
+        age: Callable[[], float] = _age,
     ) -> None:
-        self._mailings, self._channel, self._words, self._values = mailings, channel, words, values
-        self._flights, self._clock, self._stopped, self._gate = flights, clock, stopped, gate or Open()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="letters")
+        self._channel, self._words, self._values = channel, words, values
+        self._clock, self._stopped, self._gate, self._age = clock, stopped, gate or Open(), age
+        self._tally = Tally(channel.name)
+        self._books = Books(mailings, flights, clock=clock, age=age, tell=self._tell)
         self._ready: deque[tuple[Hand, Claimed]] = deque()
         self._hands: list[Hand] = []
         self._news = asyncio.Event()
-        self._outcomes: Counter[tuple[str, State]] = Counter()  # by issue
-        self._problems: dict[str, None] = {}
         self._halted = False
+        self._waits = False  # a letter was not given out, because its lease must be renewed first
         self._why: Callable[[Claimed], Settled] = put_back  # what becomes of letters not begun
         self._group, self._ahead = channel.connections, 0
         self._since = time.monotonic()
 
     async def run(self) -> Report:
         """Work off what is due now; returns when nothing is left, is held, or the channel cannot go on."""
-        with Flight(self._flights) as flight, self._thread:
-            self._flight = flight
+        with self._books as self._flight:
             first = await self._lease()
             if first is not None:
                 await self._send(first)
-        return self._report()
+        return self._tally.report(tuple(self._gate.said))
 
     async def _send(self, first: Hand) -> None:
         self._lines = self._channel.lines(
@@ -97,7 +86,11 @@ class MailingSender:
             asyncio.create_task(self._watch()),
             asyncio.create_task(
                 self._gate.keep(
-                    self._waiting, wake=self._lines.wake, closed=self._closed, call=self._off_loop
+                    self._waiting,
+                    wake=self._lines.wake,
+                    closed=self._closed,
+                    aside=self._aside,
+                    call=self._books.off_loop,
                 )
             ),
         ]
@@ -122,7 +115,7 @@ class MailingSender:
             await asyncio.gather(*beside, return_exceptions=True)
             await self._give_back()
             with suppress(StoreError):
-                await self._off_loop(self._gate.flush)
+                await self._books.off_loop(self._gate.flush)
 
     # ----------------------------------------------------------------- feeding
 
@@ -161,14 +154,18 @@ class MailingSender:
         """The next chunk, its words compiled."""
         if self._halted or self._stopped():
             return None
-        chunk = await self._off_loop(self._next_chunk)
-        if chunk is None:
+        leased = await self._books.lease(self._channel.name, resend=self._channel.resends)
+        if leased is None:
             return None
-        hand = Hand(chunk, (), time.monotonic())
+        chunk, since = leased
+        hand = Hand(chunk, self._values(chunk.mailing), since)
         self._hands.append(hand)
-        self._outcomes.update((chunk.mailing.subject, each.state) for each in chunk.doubtful)
+        for each in chunk.doubtful:
+            self._tally.add(chunk.mailing.subject, each.state)
         try:
-            messages = await self._off_loop(lambda: [self._words(digest) for digest in chunk.mailing.words])
+            messages = await self._books.off_loop(
+                lambda: [self._words(digest) for digest in chunk.mailing.words]
+            )
             hand.compiled = tuple(self._channel.compiled(message) for message in messages)
         except PermanentFailure as failure:
             self._fail(failure)
@@ -177,49 +174,21 @@ class MailingSender:
             return None
         return hand
 
-    def _next_chunk(self) -> Chunk | None:
-        return self._mailings.lease(
-            self._flight.owner,
-            self._clock(),
-            seconds=LEASE,
-            channel=self._channel.name,
-            resend=self._channel.resends,
-        )
-
     async def _exchange(self, hand: Hand, *, want: int) -> None:
         """Outcomes against new letters."""
         told = hand.take_settled()
         self._measure(len(told))
         try:
-            claimed = await self._durably(hand, told, want)
+            claimed = await self._books.exchange(hand, told, want)
         except Lost:
             self._drop(hand, told)
             return
-        hand.renewed = time.monotonic()
-        self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
-        hand.dry = not claimed
+        hand.dry = len(claimed) < want
         for each in claimed:
             hand.out[each.number] = each
             self._ready.append((hand, each))
         if claimed:
             self._lines.wake()
-
-    async def _durably(self, hand: Hand, told: list[Settled], want: int) -> list[Claimed]:
-        """The exchange, again and again while the database is gone; nothing is claimed twice by that."""
-        holding: list[int] | None = None
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                call = partial(self._mailings.exchange, hand.chunk, told, want=want, holding=holding)
-                return await self._off_loop(lambda: call(now=self._clock()))  # noqa: B023 - awaited here
-            except StoreError as error:
-                if time.monotonic() > deadline:
-                    hand.settled = told + hand.settled
-                    raise
-                self._tell(f"{self._channel.name}: the database does not answer, waiting for it: {error}")
-            await asyncio.sleep(GLANCE)
-            # Letters answered meanwhile are not out any more, and still ours: they must not come again.
-            holding = [*hand.out, *(each.number for each in hand.settled)]
 
     def _measure(self, count: int) -> None:
         """A group is what goes out in a moment: small when it is slow, so that little is in doubt.
@@ -249,30 +218,37 @@ class MailingSender:
                 self._news.set()
             if claimed.number not in hand.out:
                 continue  # given back, or lost, while it waited
+            if not hand.is_ours(self._age()):
+                ready.appendleft((hand, claimed))
+                self._waits = True
+                return None
             try:
                 return self._parcel(hand, claimed)
             except DeliveryError as error:
                 self._note(hand, claimed, error)
             except Exception as error:
                 failure = TemporaryFailure(f"could not be prepared: {_where(error)}")
-                self._tell(f"{self._channel.name}: {hand.chunk.mailing.subject} {failure}")
+                self._tell(f"{hand.chunk.mailing.subject} {failure}")
                 self._note(hand, claimed, failure)
         self._news.set()
         return None
 
     def _parcel(self, hand: Hand, claimed: Claimed) -> Parcel:
-        mailing = hand.chunk.mailing
+        reader = claimed.reader
         return hand.compiled[claimed.variant].letter(
-            Recipient(id=claimed.reader, address=claimed.address, name=claimed.name, lang=claimed.lang),
-            key=mailing.key(claimed.reader),
-            values=self._values(mailing, claimed),
-            tag=(hand, claimed),
+            claimed, key=hand.chunk.mailing.key(reader), values=hand.values(reader), tag=(hand, claimed)
         )
 
-    def _began(self, letter: Parcel) -> None:
+    def _began(self, letter: Parcel) -> bool:
+        """Into the recorder; False when it is not ours any more, or may not be."""
         hand, claimed = letter.tag
+        if not hand.is_ours(self._age()):
+            hand.put_back([claimed])  # so that it has its outcome, should the lease still be renewed
+        if claimed.number not in hand.out:
+            return False
         hand.begun.add(claimed.number)
         self._flight.began(hand.chunk.mailing.id, claimed.number, hand.chunk.fence)
+        return True
 
     def _done(self, letter: Parcel, outcome: str | DeliveryError) -> None:
         hand, claimed = letter.tag
@@ -284,16 +260,19 @@ class MailingSender:
         """What became of a letter: into the recorder at once, into the ledger with its group."""
         if hand.out.pop(claimed.number, None) is None:
             return
-        what = settled(claimed, outcome, self._clock(), resend=self._channel.resends)
-        if what.said and not isinstance(outcome, str):
-            what = what._replace(said=without_addresses(what.said))
-        self._flight.ended(hand.chunk.mailing.id, hand.chunk.fence, what)
+        chunk = hand.chunk
+        what = sent(claimed, outcome) if isinstance(outcome, str) else self._failed(claimed, outcome)
+        self._flight.ended(chunk.mailing.id, chunk.fence, what)
         hand.settled.append(what)
-        self._outcomes[hand.chunk.mailing.subject, what.state] += 1
-        if isinstance(outcome, PermanentFailure) and outcome.blame is Blame.SENDER:
-            self._fail(outcome)
-        elif len(hand.settled) >= self._group:
+        self._tally.add(chunk.mailing.subject, what.state)
+        if len(hand.settled) >= self._group:
             self._news.set()
+
+    def _failed(self, claimed: Claimed, failure: DeliveryError) -> Settled:
+        if isinstance(failure, PermanentFailure) and failure.blame is Blame.SENDER:
+            self._fail(failure)
+        what = settled(claimed, failure, self._clock(), resend=self._channel.resends)
+        return what._replace(said=without_addresses(what.said)) if what.said else what
 
     def _trouble(self, relay: str, failure: DeliveryError) -> None:
         log.warning("%s: %s", self._channel.name, without_addresses(failure.problem))
@@ -311,13 +290,14 @@ class MailingSender:
             with suppress(StoreError):  # the exchange says so
                 await self._renew()
                 await self._recall()
+            if self._waits:
+                self._waits = False
+                self._lines.wake()
 
     async def _renew(self) -> None:
-        for hand in [hand for hand in self._hands if time.monotonic() - hand.renewed > LEASE / 4]:
-            hand.renewed = time.monotonic()
+        for hand in [hand for hand in self._hands if self._age() - hand.renewed > LEASE / 4]:
             try:
-                call = partial(self._mailings.exchange, hand.chunk, [], want=0)
-                await self._off_loop(lambda: call(now=self._clock()))  # noqa: B023 - awaited here
+                await self._books.renew(hand)
             except Lost:
                 self._drop(hand, [])
 
@@ -325,7 +305,7 @@ class MailingSender:
         """Letters that wait for a line and whose issue was held, paused or cancelled go back."""
         if not self._ready:
             return
-        goes_on = {m.id for m in await self._off_loop(lambda: self._mailings.open_issues(self._clock()))}
+        goes_on = await self._books.going_on()
         for hand in [hand for hand in self._hands if hand.chunk.mailing.id not in goes_on]:
             hand.put_back([claimed for owner, claimed in self._ready if owner is hand])
             hand.dry = True
@@ -338,10 +318,24 @@ class MailingSender:
     def _closed(self, why: str, *, person: bool) -> None:
         """The account must rest for longer than a run should wait."""
         if person:
-            self._tell(why)
+            self._tally.tell(why)
         else:
             log.info("%s: %s", self._channel.name, why)
         self._halt()
+
+    def _aside(self, domains: Collection[str], wait: timedelta, why: str) -> None:
+        """Letters to these domains come again when their domain may take some; the others go on."""
+        due = self._clock() + wait
+        for hand in self._hands:
+            theirs = [
+                claimed
+                for owner, claimed in self._ready
+                if owner is hand and self._gate.domain(claimed.address) in domains
+            ]
+            count = hand.put_back(theirs, partial(put_off, due=due, said=why))
+            self._tally.add(hand.chunk.mailing.subject, State.DEFERRED, count)
+        self._ready = deque(entry for entry in self._ready if entry[1].number in entry[0].out)
+        self._news.set()
 
     # ----------------------------------------------------------------- ending
 
@@ -353,7 +347,7 @@ class MailingSender:
     def _fail(self, failure: DeliveryError) -> None:
         """The same, because the channel cannot go on: what is in hand waits some minutes."""
         self._why = later(failure, self._clock())
-        self._tell(f"{self._channel.name}: stopped for this run: {failure.problem}")
+        self._tell(f"stopped for this run: {failure.problem}")
         self._halt()
 
     async def _release_finished(self) -> None:
@@ -366,43 +360,20 @@ class MailingSender:
         for hand in list(self._hands):
             count = hand.let_go(self._why, self._clock(), resend=self._channel.resends)
             if self._why is not put_back and count:
-                self._outcomes[hand.chunk.mailing.subject, State.DEFERRED] += count
+                self._tally.add(hand.chunk.mailing.subject, State.DEFERRED, count)
             await self._release(hand)
 
     async def _release(self, hand: Hand) -> None:
-        told = hand.take_settled()
         self._hands.remove(hand)
-        with suppress(Lost):
-            await self._off_loop(lambda: self._mailings.release(hand.chunk, told, now=self._clock()))
-        self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
+        await self._books.release(hand)
 
     def _drop(self, hand: Hand, told: list[Settled]) -> None:
-        self._flight.settled(hand.chunk.mailing.id, [*hand.lose(), *(each.number for each in told)])
+        self._books.drop(hand, told)
         if hand in self._hands:
             self._hands.remove(hand)
 
-    def _report(self) -> Report:
-        """Counts by state; one line for each issue in the log, and a sentence where a person must look."""
-        name = self._channel.name
-        for subject in dict.fromkeys(subject for subject, _ in self._outcomes):
-            counts = {state: self._outcomes[subject, state] for state in _SAID}
-            said = ", ".join(f"{_SAID[state]} {count:,}" for state, count in counts.items() if count)
-            log.info("%s: %s is %s", name, subject, said)
-            if doubtful := counts[State.UNKNOWN]:
-                look = "look into the mail server's log, then run bot settle for those that bot status names"
-                self._tell(f"{name}: {subject} may have gone out to {doubtful:,} more; {look}")
-        states: Counter[State] = Counter()
-        for (_, state), count in self._outcomes.items():
-            states[state] += count
-        outcomes = {(name, state): count for state, count in states.items() if count}
-        return Report(outcomes=outcomes, problems=(*self._problems, *self._gate.said))
-
     def _tell(self, problem: str) -> None:
-        self._problems[without_addresses(problem)] = None
-
-    async def _off_loop(self, call: Callable[[], T]) -> T:
-        """The call's result, without holding up the event loop while the disk works."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        self._tally.tell(f"{self._channel.name}: {problem}")
 
 
 def _where(error: Exception) -> str:

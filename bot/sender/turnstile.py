@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.errors import DeliveryError, StoreError
-from bot.pace import Allowance, Grant, PaceRules
+from bot.pace import Allowance, Grant, Outcome, PaceRules
 from bot.store.chunks import Claimed
 from bot.store.pace import Pace
 
@@ -34,6 +34,12 @@ class Closed(Protocol):
     def __call__(self, why: str, *, person: bool) -> None: ...
 
 
+class Aside(Protocol):
+    """Hears that letters to these domains, which have limits of their own, must wait so long."""
+
+    def __call__(self, domains: Collection[str], wait: timedelta, why: str) -> None: ...
+
+
 class Open:
     """No pace: everybody passes, as in a rehearsal."""
 
@@ -46,10 +52,19 @@ class Open:
         """Nobody asks."""
 
     async def keep(
-        self, waiting: Callable[[], list[str]], *, wake: Callable[[], None], closed: Closed, call: OffLoop
+        self,
+        waiting: Callable[[], list[str]],
+        *,
+        wake: Callable[[], None],
+        closed: Closed,
+        aside: Aside,
+        call: OffLoop,
     ) -> None:
         """Nothing to do."""
         await asyncio.Event().wait()
+
+    def domain(self, address: str) -> str:
+        return ""
 
     def flush(self) -> None:
         """Nothing to write."""
@@ -66,6 +81,7 @@ class Turnstile:
         self._free = False  # an unlimited account that neither rests nor pauses
         self._again = 0.0  # when it is worth asking the store
         self._asked_for = asyncio.Event()
+        self._taken = self._told = 0  # letters, and those of them of which the store has heard
         self.said: list[str] = []
 
     def lets(self, ready: Ready) -> bool:
@@ -73,7 +89,7 @@ class Turnstile:
         if self._free:
             return True
         now = time.monotonic()
-        for domain in dict.fromkeys(self._domain(claimed.address) for _, claimed in ready):
+        for domain in dict.fromkeys(self.domain(claimed.address) for _, claimed in ready):
             if self._allowance.take(now, domain):
                 self._bring_forward(ready, domain)
                 return True
@@ -83,12 +99,21 @@ class Turnstile:
 
     def note(self, address: str, outcome: str | DeliveryError) -> None:
         """What an answer says about the account, and about a domain with limits of its own."""
-        self._store.note(self._account, outcome)
-        if self._rules.domains and (domain := self._domain(address)):
+        if isinstance(outcome, str):
+            self._taken += 1
+        else:
+            self._store.note(self._account, outcome)
+        if self._rules.domains and (domain := self.domain(address)):
             self._store.note(self._account, outcome, domain=domain)
 
     async def keep(
-        self, waiting: Callable[[], list[str]], *, wake: Callable[[], None], closed: Closed, call: OffLoop
+        self,
+        waiting: Callable[[], list[str]],
+        *,
+        wake: Callable[[], None],
+        closed: Closed,
+        aside: Aside,
+        call: OffLoop,
     ) -> None:
         """Reserve for those that wait, wake the lines at each slot, write what the answers said."""
         looked = time.monotonic()
@@ -97,9 +122,9 @@ class Turnstile:
                 if time.monotonic() - looked >= LOOK:
                     looked = time.monotonic()
                     await call(self.flush)
-                if self._needs_more() and (wants := Counter(map(self._domain, waiting()))):
+                if self._needs_more() and (wants := Counter(map(self.domain, waiting()))):
                     self._again = time.monotonic() + LOOK
-                    await self._reserve(wants, closed, call)
+                    await self._reserve(wants, closed, aside, call)
             wake()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked_for.wait(), self._nap())
@@ -107,13 +132,17 @@ class Turnstile:
 
     def flush(self) -> None:
         """Write what was noted; an account that pauses because of it says why."""
+        new = self._taken - self._told  # more may come while we are here
+        if new:
+            self._told += new
+            self._store.note(self._account, Outcome.ACCEPTED, count=new)
         self.said += self._store.flush({self._account: self._rules}, now=self._now())
 
     def _needs_more(self) -> bool:
         now = time.monotonic()
         return now >= self._again and self._allowance.wait(now) is None
 
-    async def _reserve(self, wants: Mapping[str, int], closed: Closed, call: OffLoop) -> None:
+    async def _reserve(self, wants: Mapping[str, int], closed: Closed, aside: Aside, call: OffLoop) -> None:
         want: int | Mapping[str, int] = 1 if self._rules.is_unlimited else wants
         grant: Grant = await call(
             lambda: self._store.reserve(self._account, self._rules, want, now=self._now())
@@ -126,7 +155,11 @@ class Turnstile:
             self._allowance.add(grant, time.monotonic())
         elif wait > TOO_LONG or self._clock:
             paused = (await call(self._store.accounts))[self._account].paused
-            closed(paused or grant.reason, person=bool(paused))
+            if "" in wants or paused:
+                closed(paused or grant.reason, person=bool(paused))
+            else:  # they fill the room of those who could go; the next ones show how it stands
+                aside(wants.keys(), grant.wait, grant.reason)
+                wait = 0
         if not self._free:
             self._again = time.monotonic() + (0 if grant.count else wait)
 
@@ -140,13 +173,14 @@ class Turnstile:
     def _now(self) -> datetime | None:
         return self._clock() if self._clock else None
 
-    def _domain(self, address: str) -> str:
+    def domain(self, address: str) -> str:
+        """The recipient's domain where it has limits of its own, else ""."""
         domain = address.rpartition("@")[2].lower() if self._rules.domains else ""
         return domain if self._rules.quota_for(domain) else ""
 
     def _bring_forward(self, ready: Ready, domain: str) -> None:
         for place, entry in enumerate(ready):
-            if self._domain(entry[1].address) == domain:
+            if self.domain(entry[1].address) == domain:
                 del ready[place]
                 ready.appendleft(entry)
                 return

@@ -47,6 +47,11 @@ class Claimed(NamedTuple):
     attempts: int  # this one included
     doubts: int  # how many of them may have gone out
 
+    @property
+    def id(self) -> str:
+        """The reader's."""
+        return self.reader
+
 
 class Settled(NamedTuple):
     """What became of a claimed letter. ``said`` must hold no address."""
@@ -145,10 +150,17 @@ def read_short_name(name: str) -> tuple[int, int] | None:
 # --------------------------------------------------------------------------- outcomes
 
 
+def sent(claimed: Claimed, answer: str) -> Settled:
+    """The server took it."""
+    number, _, _, _, _, _, attempts, doubts = claimed
+    # Not Settled(...): tuple's own way is three times as quick, and this is done for every letter.
+    return tuple.__new__(Settled, (number, State.SENT, attempts, doubts, None, None, answer))
+
+
 def settled(claimed: Claimed, outcome: str | DeliveryError, now: datetime, *, resend: bool = True) -> Settled:
     """What an answer, or one of the three failures, makes of a letter; ``resend`` as for ``doubted``."""
     if isinstance(outcome, str):
-        return Settled(claimed.number, State.SENT, claimed.attempts, claimed.doubts, said=outcome)
+        return sent(claimed, outcome)
     if isinstance(outcome, TemporaryFailure):
         return _deferred(claimed, outcome, now)
     if not isinstance(outcome, PermanentFailure):
@@ -163,6 +175,11 @@ def settled(claimed: Claimed, outcome: str | DeliveryError, now: datetime, *, re
 def put_back(claimed: Claimed) -> Settled:
     """Claimed, but certainly not begun: in line again as if nothing had been."""
     return Settled(claimed.number, State.PLANNED, claimed.attempts - 1, claimed.doubts)
+
+
+def put_off(claimed: Claimed, *, due: datetime, said: str) -> Settled:
+    """The same, for later."""
+    return put_back(claimed)._replace(state=State.DEFERRED, due=due, said=said)
 
 
 def doubted(

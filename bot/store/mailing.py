@@ -38,7 +38,7 @@ from bot.store.schema import chunk as _chunk
 from bot.store.schema import hold, moment
 from bot.store.schema import issue as _issue
 
-SWEEP = 20  # chunks that are cancelled in one transaction: others get their turn in between
+SWEEP = 10  # chunks that are cancelled in one transaction: others get their turn in between
 _RENEW = text(
     "UPDATE chunk SET lease_until = :until"
     " WHERE issue = :issue AND number = :chunk AND fence = :fence AND owner = :owner"

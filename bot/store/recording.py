@@ -24,7 +24,7 @@ from bot.model import Delivery, Firing, Issue, Message, Post, Recipient, State, 
 from bot.store import schema, words
 from bot.store.rows import add_missing, batches, planned_values
 
-CHUNK = 1000  # letters that one worker has at a time
+CHUNK = 2000  # letters that one worker has at a time
 MANY = 10_000
 
 

@@ -14,11 +14,11 @@ import idna
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from bot.channels import base
-from bot.channels.base import ChannelContext, Limits, Request
+from bot.channels.base import ChannelContext, Limits, Reader, Request
 from bot.channels.email.compiled import Compiled, compile_message
 from bot.channels.email.dkim import SELECTOR, Signer
 from bot.channels.email.lines import Lines
-from bot.channels.email.mime import Letter, picture_stamps
+from bot.channels.email.mime import Mail, Spliced, picture_stamps
 from bot.channels.email.relays import Relay
 from bot.channels.email.smtp import Pool, Server, Session
 from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
@@ -182,9 +182,9 @@ class EmailChannel:
     def lines(
         self,
         *,
-        pull: Callable[[], Letter | None],
-        done: Callable[[Letter, str | DeliveryError], None],
-        began: Callable[[Letter], None],
+        pull: Callable[[], Mail | None],
+        done: Callable[[Mail, str | DeliveryError], None],
+        began: Callable[[Mail], bool | None],
         trouble: Callable[[str, DeliveryError], None],
     ) -> Lines:
         """Conversations with the relays that pull for themselves."""
@@ -212,13 +212,11 @@ class EmailChannel:
         if pool is not None:
             await pool.close()
 
-    def compiled(self, message: Message, *, verp: Callable[[Recipient], str] | None = None) -> Compiled:
+    def compiled(self, message: Message, *, verp: Callable[[Reader], str] | None = None) -> Compiled:
         """The message with this channel's settings, ready for many readers; kept for the next call."""
         return self._kept(message, picture_stamps(message), verp or self._verp)
 
-    def _compile(
-        self, message: Message, _stamps: object, verp: Callable[[Recipient], str] | None
-    ) -> Compiled:
+    def _compile(self, message: Message, _stamps: object, verp: Callable[[Reader], str] | None) -> Compiled:
         return compile_message(
             message,
             postal_address=self._context.postal_address,
@@ -234,7 +232,7 @@ class EmailChannel:
             self._signer = signer_of(self._options, self._context.folder)
         return self._signer
 
-    def _letter(self, message: Message, to: Recipient, key: str) -> Letter:
+    def _letter(self, message: Message, to: Recipient, key: str) -> Spliced:
         return self.compiled(message).letter(to, key=key)
 
     def _server(self) -> Server:

@@ -14,13 +14,15 @@ from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 
+from bot.channels.base import Reader
 from bot.channels.email import headers
-from bot.channels.email.addresses import UNSAFE, Mailbox, mail_address, mailbox, safe
+from bot.channels.email.addresses import UNSAFE, mail_address, mailbox, safe
 from bot.channels.email.dkim import Signer, Signing
 from bot.channels.email.mime import (
-    Letter,
+    Spliced,
     body_of,
     kind_fields,
+    leave_field,
     letter_fields,
     list_domain,
     list_fields,
@@ -28,13 +30,14 @@ from bot.channels.email.mime import (
     subject_field,
     unsubscribe_field,
 )
-from bot.channels.email.splice import Encoded, Line, fixed, places
+from bot.channels.email.splice import Body, Line, fixed, places
 from bot.errors import Blame, PermanentFailure
-from bot.model import ListFields, Message, Recipient
+from bot.model import ListFields, Message
 
 LONGEST_LINE = 998  # RFC 5322
 _NO_LETTERS = re.compile(r"[\W_]+")
-_KEY = re.compile(r"[A-Za-z0-9]{16,}")
+_SHORTEST_KEY, _LONGEST_NAME = 16, 32  # characters
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")  # such a value may stand anywhere in a URL
 _UNFINISHED = re.compile("[\x00\ufdd0\ufdd1\ud800-\udfff]")
 _NOBODYS: Mapping[str, str] = {}
 
@@ -45,33 +48,32 @@ class Compiled:
 
     head_start: bytes  # what differs from reader to reader stands between the two
     head_end: bytes
-    body: tuple[bytes | Encoded, ...]
+    body: Body
     places: frozenset[str]  # names of the personal pieces
     domain: str  # of the Message-ID
     subject: Line  # with places, or it stands in the fixed head
     unsubscribe_url: Line  # as well
+    plain_url: bool  # it is ASCII but for its places
     unsubscribe_mailto: str
     envelope_sender: str
-    verp: Callable[[Recipient], str] | None
+    verp: Callable[[Reader], str] | None
     signing: Signing | None
 
     def letter(
-        self, to: Recipient, *, key: str, values: Mapping[str, str] = _NOBODYS, tag: object = None
-    ) -> Letter:
+        self, to: Reader, *, key: str, values: Mapping[str, str] = _NOBODYS, tag: object = None
+    ) -> Spliced:
         """The email for one reader. PermanentFailure for a name, an address or a value that cannot be."""
         self._check(values)
         address = mail_address(to.address, what="the reader's address", blame=Blame.RECIPIENT)
-        message_id = self._message_id(key)
+        message_id = f"<{_name_of(key)}@{self.domain}>"
         lines = self._personal_fields(to, address, message_id, values)
-        content = self._content(lines, values)
-        return Letter(
-            id=message_id,
-            sender=self._return_path(to),
-            recipient=address,
-            content=content,
-            stuffed=content,  # no line of it begins with a dot
-            tag=tag,
-        )
+        head = b"%s%s%s" % (self.head_start, _head(lines), self.head_end)
+        pieces = self.body.pieces(values)
+        if self.signing is not None:
+            body = b"".join(pieces)
+            head, pieces = self.signing.field(lines, body) + head, [body]
+        sender = self.envelope_sender if self.verp is None else self._return_path(to, self.verp)
+        return Spliced(message_id, sender, address, (head, *pieces), head.isascii(), tag)
 
     def _check(self, values: Mapping[str, str]) -> None:
         """Every place has a value of one line."""
@@ -83,43 +85,28 @@ class Compiled:
                 problem = f"the personal piece {name} holds the character U+{ord(found[0]):04X}"
                 raise PermanentFailure(f"{problem}, which an email must not hold", blame=Blame.RECIPIENT)
 
-    def _message_id(self, key: str) -> str:
-        key = key if _KEY.fullmatch(key) else sha256(key.encode()).hexdigest()
-        return f"<{key[:32]}@{self.domain}>"
-
     def _personal_fields(
-        self, to: Recipient, address: str, message_id: str, values: Mapping[str, str]
+        self, to: Reader, address: str, message_id: str, values: Mapping[str, str]
     ) -> list[str]:
         """The header lines of this reader, in the order of ``_personal_names``."""
-        name = safe(to.name, what="the reader's name", blame=Blame.RECIPIENT)
-        lines = [
-            headers.mailbox_field("To", Mailbox(name=name, address=address)),
-            f"Message-ID: {message_id}",
-        ]
+        name = to.name and safe(to.name, what="the reader's name", blame=Blame.RECIPIENT)
+        whom = headers.phrase_field("To", name, f"<{address}>") if name else f"To: {address}"
+        lines = [whom, f"Message-ID: {message_id}"]
         if self.subject:
             lines.append(subject_field(self.subject.filled(values)))
         if self.unsubscribe_url:
-            lines.append(unsubscribe_field(self.unsubscribe_url.filled(values), self.unsubscribe_mailto))
+            lines.append(self._unsubscribe_field(values))
         return lines
 
-    def _content(self, lines: list[str], values: Mapping[str, str]) -> bytes:
-        personal = _head(lines)
-        pieces: list[bytes] = []
-        for piece in self.body:
-            if isinstance(piece, bytes):
-                pieces.append(piece)
-            else:
-                pieces += piece.pieces(values)
-        if self.signing is None:
-            return b"".join((self.head_start, personal, self.head_end, *pieces))
-        body = b"".join(pieces)
-        return b"".join((self.signing.field(lines, body), self.head_start, personal, self.head_end, body))
+    def _unsubscribe_field(self, values: Mapping[str, str]) -> str:
+        url = self.unsubscribe_url.filled(values)
+        if self.plain_url and all(_TOKEN.fullmatch(values[name]) for name in self.unsubscribe_url.names):
+            return leave_field(url, self.unsubscribe_mailto)
+        return unsubscribe_field(url, self.unsubscribe_mailto)
 
-    def _return_path(self, to: Recipient) -> str:
+    def _return_path(self, to: Reader, verp: Callable[[Reader], str]) -> str:
         """Where bounces of this reader go."""
-        if self.verp is None:
-            return self.envelope_sender
-        return mail_address(self.verp(to), what="the return path", blame=Blame.SENDER)
+        return mail_address(verp(to), what="the return path", blame=Blame.SENDER)
 
 
 def compile_message(
@@ -129,7 +116,7 @@ def compile_message(
     unsubscribe_mailto: str = "",
     envelope_sender: str = "",
     signer: Signer | None = None,
-    verp: Callable[[Recipient], str] | None = None,
+    verp: Callable[[Reader], str] | None = None,
 ) -> Compiled:
     """The message with its places (``model.placeholder``) still open, or without any.
 
@@ -148,16 +135,32 @@ def compile_message(
     return Compiled(
         head_start=_head(start),
         head_end=_head(end) + b"\r\n",
-        body=_merged(body.body),
+        body=Body.of(body.body),
         places=frozenset(places("\n".join(_texts(message, mailing)))),
         domain=list_domain(mailing) or sender.domain,
         subject=subject,
         unsubscribe_url=url,
+        plain_url=_is_plain(url),
         unsubscribe_mailto=leave,
         envelope_sender=bounces,
         verp=verp,
         signing=signer.prepared((*start, *end), _personal_names(subject, url)) if signer else None,
     )
+
+
+def _name_of(key: str) -> str:
+    """What stands before the @ of the Message-ID."""
+    plain = key.isalnum() and key.isascii() and len(key) >= _SHORTEST_KEY
+    return (key if plain else sha256(key.encode()).hexdigest())[:_LONGEST_NAME]
+
+
+def _is_plain(url: Line) -> bool:
+    """Whether nothing of it would be written in another way, nor refused."""
+    sample = url.filled(dict.fromkeys(url.names, "x"))
+    try:
+        return bool(url) and unsubscribe_field(sample, "") == leave_field(sample, "")
+    except PermanentFailure:
+        return False
 
 
 def _shared_fields(message: Message, mailing: ListFields, leave: str) -> tuple[str, ...]:
@@ -187,17 +190,6 @@ def _check_length(lines: Iterable[str]) -> None:
         if len(line.encode()) > LONGEST_LINE:
             name = line.partition(":")[0]
             raise PermanentFailure(f"the header {name} is longer than {LONGEST_LINE} bytes; make it shorter")
-
-
-def _merged(pieces: Iterable[bytes | Encoded]) -> tuple[bytes | Encoded, ...]:
-    """Neighbours that are the same for every reader become one."""
-    merged: list[bytes | Encoded] = []
-    for piece in pieces:
-        if isinstance(piece, bytes) and merged and isinstance(merged[-1], bytes):
-            merged[-1] += piece
-        else:
-            merged.append(piece)
-    return tuple(merged)
 
 
 # --------------------------------------------------------------------------- what must be there

@@ -13,8 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from bot.channels.email.mime import Letter
-from bot.channels.email.pipeline import Calls, Rules, Wire
+from bot.channels.email.calls import Burst, Calls, Rules
+from bot.channels.email.mime import Mail
+from bot.channels.email.pipeline import Wire
 from bot.channels.email.relays import Desk, Health, Relay, choose
 from bot.channels.email.smtp import Session
 from bot.channels.email.terms import Terms
@@ -35,9 +36,9 @@ class Lines:
         self,
         relays: Sequence[Relay],
         *,
-        pull: Callable[[], Letter | None],
-        done: Callable[[Letter, str | DeliveryError], None],
-        began: Callable[[Letter], None],
+        pull: Callable[[], Mail | None],
+        done: Callable[[Mail, str | DeliveryError], None],
+        began: Callable[[Mail], bool | None],
         connections: int,
         trouble: Callable[[str, DeliveryError], None] = lambda _name, _failure: None,
         by_weight: bool = False,
@@ -47,8 +48,9 @@ class Lines:
         self._desks = [Desk(relay=relay) for relay in relays]
         self._pull, self._done, self._began, self._trouble = pull, done, began, trouble
         self._connections, self._by_weight, self._idle, self._clock = connections, by_weight, idle, clock
-        self._back: deque[Letter] = deque()  # pulled and certainly not sent
+        self._back: deque[Mail] = deque()  # pulled and certainly not sent
         self._second: set[str] = set()  # ids of those that are tried a second time
+        self._burst = Burst()
         self._news = asyncio.Event()
         self._stopping = False
         self._hopeless: PermanentFailure | None = None
@@ -81,14 +83,14 @@ class Lines:
             wire.leave()
         self._tell()
 
-    def unsent(self) -> list[Letter]:
+    def unsent(self) -> list[Mail]:
         """Take back the letters that were pulled and are certainly not sent, while no line has them."""
         letters = list(self._back)
         self._back.clear()
         self._second.difference_update(letter.id for letter in letters)
         return letters
 
-    async def run(self) -> list[Letter]:
+    async def run(self) -> list[Mail]:
         """Send until ``stop``; returns the letters that were pulled and certainly not sent.
 
         Raises PermanentFailure when no relay is left that a rest could help, and what a callback raised;
@@ -118,7 +120,7 @@ class Lines:
             else:
                 await self._talk(desk, letter)
 
-    async def _talk(self, desk: Desk, letter: Letter) -> None:
+    async def _talk(self, desk: Desk, letter: Mail) -> None:
         """One conversation that begins with this letter."""
         opened = await self._open(desk, letter)
         if opened is None:
@@ -135,7 +137,7 @@ class Lines:
             wire.abort()
             del desk.wires[wire]
 
-    async def _open(self, desk: Desk, letter: Letter) -> tuple[Terms, asyncio.Transport] | None:
+    async def _open(self, desk: Desk, letter: Mail) -> tuple[Terms, asyncio.Transport] | None:
         """A new connection, or None; the letter waits with us meanwhile and is nobody's failure."""
         desk.opening += 1
         try:
@@ -186,25 +188,26 @@ class Lines:
             back=self._returned,
             ended=ended,
             crashed=crashed,
+            soon=self._burst.add,
         )
 
     # ----------------------------------------------------------------- letters
 
-    def _take(self) -> Letter | None:
+    def _take(self) -> Mail | None:
         if self._stopping:
             return None
         return self._back.popleft() if self._back else self._pull()
 
-    def _settle(self, letter: Letter, outcome: str | DeliveryError) -> None:
+    def _settle(self, letter: Mail, outcome: str | DeliveryError) -> None:
         if self._second:
             self._second.discard(letter.id)
         self._done(letter, outcome)
 
-    def _hold(self, letter: Letter) -> None:
+    def _hold(self, letter: Mail) -> None:
         self._back.append(letter)
         self._tell()
 
-    def _returned(self, letter: Letter, failure: DeliveryError) -> None:
+    def _returned(self, letter: Mail, failure: DeliveryError) -> None:
         """Announced and not sent: another line tries once; who is unlucky twice comes back later."""
         if letter.id in self._second:
             self._settle(letter, failure)

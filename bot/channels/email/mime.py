@@ -15,28 +15,109 @@ from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from bot.channels.email import headers
 from bot.channels.email.addresses import Mailbox, ascii_domain, ascii_url, mail_address, mailbox, safe
-from bot.channels.email.splice import Encoded, Write, base64_lines, encoded
+from bot.channels.email.splice import Quoted, Shifted, Write, base64_lines, encoded
 from bot.errors import Blame, PermanentFailure
 from bot.model import ListFields, Media, Message
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_DOT = re.compile(rb"(?m)^\.")
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/webp": ".webp"}
+
+
+class Mail(Protocol):
+    """An email ready for the wire: its envelope and its bytes."""
+
+    @property
+    def id(self) -> str:
+        """The Message-ID with its angle brackets."""
+        ...
+
+    @property
+    def sender(self) -> str: ...
+
+    @property
+    def recipient(self) -> str: ...
+
+    @property
+    def tag(self) -> Any:
+        """The caller's own, handed through untouched."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """RFC 5322, lines end with CRLF."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether its head is; the bodies always are (see the top)."""
+        ...
+
+    @property
+    def ready(self) -> tuple[bytes, ...]:
+        """As DATA wants it, to be joined: leading dots doubled, a line end last, without the final dot."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letter:
-    """An email ready for the wire: its envelope and its bytes."""
+    """One that is written as a whole."""
 
-    id: str  # the Message-ID with its angle brackets
+    id: str
     sender: str
     recipient: str
-    content: bytes  # RFC 5322, lines end with CRLF
-    stuffed: bytes | None = None  # the same, ready for DATA; None: whoever sends it does the dots
-    tag: object = None  # the caller's own, handed through untouched
+    content: bytes
+    stuffed: bytes | None = None  # the same with its dots doubled, where that was done before
+    tag: Any = None
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    @property
+    def is_ascii(self) -> bool:
+        return self.content[: self.content.find(b"\r\n\r\n")].isascii()
+
+    @property
+    def ready(self) -> tuple[bytes, ...]:
+        if self.stuffed is not None:
+            return (self.stuffed,)
+        content = self.content if self.content.endswith(b"\r\n") else self.content + b"\r\n"
+        if b"\n." in content or content.startswith(b"."):  # the search is quick, the expression is not
+            content = _DOT.sub(b"..", content)
+        return (content,)
+
+
+class Spliced(NamedTuple):
+    """One that shares most of its bytes with others; no line of it begins with a dot.
+
+    Made for every reader, and so a tuple: a frozen dataclass takes much longer to make.
+    """
+
+    id: str
+    sender: str
+    recipient: str
+    ready: tuple[bytes, ...]
+    is_ascii: bool
+    tag: Any
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self.ready)
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.ready))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,10 +125,10 @@ class Part:
     """Header lines without their line ends, and a body in pieces: fixed bytes, or with places to fill."""
 
     head: tuple[str, ...]
-    body: tuple[bytes | Encoded, ...]
+    body: tuple[bytes | Quoted | Shifted, ...]
 
     @property
-    def whole(self) -> tuple[bytes | Encoded, ...]:
+    def whole(self) -> tuple[bytes | Quoted | Shifted, ...]:
         return "".join(f"{line}\r\n" for line in self.head).encode() + b"\r\n", *self.body
 
 
@@ -71,8 +152,12 @@ def subject_field(subject: str) -> str:
 
 def unsubscribe_field(url: str, mailto: str) -> str:
     """RFC 2369 and 8058. The URL stays raw: providers ignore an encoded or folded one."""
-    urls = [ascii_url(url, what="the unsubscribe link", schemes=("https",))]
-    return headers.url_field("List-Unsubscribe", [*urls, mailto] if mailto else urls)
+    return leave_field(ascii_url(url, what="the unsubscribe link", schemes=("https",)), mailto)
+
+
+def leave_field(url: str, mailto: str) -> str:
+    """The same for a URL that is known to be in order."""
+    return headers.url_field("List-Unsubscribe", [url, mailto] if mailto else [url])
 
 
 def list_fields(mailing: ListFields, sender: Mailbox) -> tuple[str, ...]:

@@ -15,65 +15,25 @@ commands one by one. There is no task, no future and no log line for a letter.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
 
+from bot.channels.email.calls import Calls, Rules, Step
 from bot.channels.email.hearing import Hearing
-from bot.channels.email.mime import Letter
-from bot.channels.email.replies import LONGEST, Stage, clean, lost, refusal
-from bot.channels.email.terms import Terms, dotted, who
-from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
+from bot.channels.email.mime import Mail
+from bot.channels.email.replies import Stage, clean, lost, refusal
+from bot.channels.email.terms import note, plain, who
+from bot.errors import DeliveryError, PermanentFailure, TemporaryFailure
 
 GOODBYE_SECONDS = 5
-
-
-class Step(Enum):
-    """What the server owes an answer to."""
-
-    RESET = auto()
-    SENDER = auto()
-    RECIPIENT = auto()
-    DATA = auto()
-    ANSWER = auto()  # to a finished letter: the one that counts
-    NOTHING = auto()  # to a lone dot, after DATA was granted though the recipient was refused
-    GOODBYE = auto()
 
 
 _RESET, _SENDER, _RECIPIENT, _DATA, _ANSWER, _NOTHING, _GOODBYE = Step
 _GROUP = (_SENDER, _RECIPIENT, _DATA)
 _STAGES = {_SENDER: Stage.SENDER, _RECIPIENT: Stage.RECIPIENT, _DATA: Stage.DATA, _ANSWER: Stage.ANSWER}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Calls:
-    """Whom a wire asks and tells. All are synchronous, quick, and called in the event loop's thread.
-
-    ``pull`` gives the next letter, or None for nothing right now. ``began`` is told just before a letter's
-    final dot can be on the wire. ``done`` hears the server's answer or exactly one of the three failures,
-    ``back`` gets a letter that was pulled and certainly not sent, with the reason; ``ended`` hears once that
-    the conversation is over: None for a quiet end. What one of them raises reaches ``crashed``.
-    """
-
-    pull: Callable[[], Letter | None]
-    began: Callable[[Letter], None]
-    done: Callable[[Letter, str | DeliveryError], None]
-    back: Callable[[Letter, DeliveryError], None]
-    ended: Callable[[DeliveryError | None], None]
-    crashed: Callable[[BaseException], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """How a wire behaves. Times are seconds."""
-
-    place: str  # the server, in words for people
-    terms: Terms
-    timeout: float = 60  # for each command
-    patience: float = 600  # for the answer to a finished letter
-    idle: float = 30  # without a letter, until we say goodbye
-    letters: int = 0  # after so many, goodbye: some relays count them; 0: no limit
+_USUAL = deque((_ANSWER, *_GROUP))
+_USUAL_ANSWERS = re.compile(rb"250 ([^\r\n]*)\r\n250 [^\r\n]*\r\n250 [^\r\n]*\r\n354 [^\r\n]*\r\n")
 
 
 class Wire(asyncio.Protocol):
@@ -89,11 +49,13 @@ class Wire(asyncio.Protocol):
         self._busy = False  # reading or asking: what a callback wakes waits until that is done
         self._owed: deque[Step] = deque()  # answers that must come, in this order
         self._unsaid: deque[tuple[Step, bytes]] = deque()  # without PIPELINING: what waits for its turn
-        self._out: Letter | None = None  # past DATA, not yet answered
+        self._out: Mail | None = None  # past DATA, not yet answered
         self._dot_is_out = False  # its last byte was given away
-        self._next: Letter | None = None  # announced
+        self._next: Mail | None = None  # announced
         self._no: DeliveryError | None = None  # what MAIL or RCPT said of it
         self._granted = False  # 354 is here: its body goes out once everything that came was read
+        self._waits = False  # a body and what comes after it, for the end of this turn of the event loop
+        self._after = b""  # the announcement behind that body
         self._must_reset = False
         self._after_dot = 0  # bytes that we wrote after the last dot
         self._hearing = Hearing()
@@ -101,13 +63,13 @@ class Wire(asyncio.Protocol):
 
     # ----------------------------------------------------------------- from outside
 
-    def start(self, transport: asyncio.Transport, first: Letter) -> None:
+    def start(self, transport: asyncio.Transport, first: Mail) -> None:
         """Take the connection over, and begin with this letter."""
         self._transport = transport
         transport.set_protocol(self)
         self.wake(first)
 
-    def wake(self, first: Letter | None = None) -> None:
+    def wake(self, first: Mail | None = None) -> None:
         """There may be letters again."""
         try:
             self._feed(first)
@@ -167,6 +129,10 @@ class Wire(asyncio.Protocol):
         if self._over:
             return
         self._since = self._clock()
+        if self._waits:
+            self._owed.clear()  # they are to words that we have not said yet
+        elif self._owed == _USUAL and self._goes_on_as_usual(data):
+            return
         self._busy = True
         for code, words in self._hearing.answers(data):
             self._answer(code, words)
@@ -179,6 +145,29 @@ class Wire(asyncio.Protocol):
             self._nonsense(self._hearing.partial)
         else:
             self._go_on()
+
+    def _goes_on_as_usual(self, data: bytes) -> bool:
+        """A letter is taken and the next one awaited: what nearly always comes, seen at one look.
+
+        False when it is anything else, and nothing has been done then.
+        """
+        usual, letter = _USUAL_ANSWERS.fullmatch(data), self._out
+        if usual is None or letter is None or self._hearing.is_amid or self._overtaken:
+            return False
+        self._owed.clear()
+        self._out = None
+        self.answers += 1
+        self._busy = True
+        self._calls.done(letter, f"250 {note(usual[1], letter)}")
+        self._busy = False
+        if not self._over:
+            self._hand_over()
+        return True
+
+    @property
+    def _overtaken(self) -> bool:
+        """Whether our last dot is still with us, so that no answer can be to it."""
+        return self._transport.get_write_buffer_size() > self._after_dot
 
     def _go_on(self) -> None:
         if self._granted:
@@ -214,7 +203,7 @@ class Wire(asyncio.Protocol):
         elif step is _RESET:
             self._must_reset = False
 
-    def _announcement(self, letter: Letter, step: Step, code: int, words: bytes) -> None:
+    def _announcement(self, letter: Mail, step: Step, code: int, words: bytes) -> None:
         """The answer to MAIL or RCPT; with PIPELINING a refusal counts only when DATA's answer is in step."""
         if code // 100 == 2 and self._no is None:
             self._must_reset = True
@@ -227,7 +216,7 @@ class Wire(asyncio.Protocol):
             if code == 421 or not self._pipelining:
                 self._refused(letter, self._no, code=code)
 
-    def _data(self, letter: Letter, code: int, words: bytes) -> None:
+    def _data(self, letter: Mail, code: int, words: bytes) -> None:
         """The answer to DATA."""
         if code == 354 and self._no is None:
             self._granted = True
@@ -238,14 +227,14 @@ class Wire(asyncio.Protocol):
         else:
             self._refused(letter, self._no or _refusal(letter, _DATA, code, words), code=code)
 
-    def _take_nothing(self, letter: Letter, failure: DeliveryError | None) -> None:
+    def _take_nothing(self, letter: Mail, failure: DeliveryError | None) -> None:
         """DATA was granted though RCPT was refused: a lone dot ends it, and RCPT's word stands."""
         if failure is not None:
             self._owed.append(_NOTHING)
             self._write(b".\r\n")
             self._refused(letter, failure)
 
-    def _refused(self, letter: Letter, failure: DeliveryError, *, code: int = 0) -> None:
+    def _refused(self, letter: Mail, failure: DeliveryError, *, code: int = 0) -> None:
         self._next = self._no = None
         self._unsaid.clear()
         self.answers += 1
@@ -253,9 +242,9 @@ class Wire(asyncio.Protocol):
         if code == 421:
             self._end(f"{self._place} closes the connection ({failure})", code=code)
 
-    def _answered(self, letter: Letter, code: int, words: bytes) -> None:
+    def _answered(self, letter: Mail, code: int, words: bytes) -> None:
         """The one answer that counts. One that overtook our dot may refuse, but accepts nothing."""
-        if self._transport.get_write_buffer_size() > self._after_dot:
+        if self._overtaken:
             self._dot_is_out = False
             if code // 100 == 2:
                 self._nonsense(words)
@@ -263,7 +252,7 @@ class Wire(asyncio.Protocol):
         self._out = None
         self.answers += 1
         if code // 100 == 2:
-            self._calls.done(letter, f"{code} {_note(words, letter)}")
+            self._calls.done(letter, f"{code} {note(words, letter)}")
             return
         failure = _refusal(letter, _ANSWER, code, words)
         self._calls.done(letter, failure)
@@ -272,9 +261,11 @@ class Wire(asyncio.Protocol):
 
     # ----------------------------------------------------------------- saying
 
-    def _feed(self, first: Letter | None = None) -> None:
+    def _feed(self, first: Mail | None = None) -> None:
         """Announce the next letter, if this is the moment."""
-        if self._over or self._busy or self._next is not None or (self._owed and not self._pipelining):
+        if self._over or self._busy or self._waits or self._next is not None:
+            return
+        if self._owed and not self._pipelining:
             return
         if self._transport.is_closing() and first is None:
             return  # the loop is about to tell us
@@ -285,7 +276,7 @@ class Wire(asyncio.Protocol):
             self._owed.append(_GOODBYE)
             self._write(b"QUIT\r\n")
 
-    def _announce(self, first: Letter | None = None) -> bytes:
+    def _announce(self, first: Mail | None = None) -> bytes:
         """What to say for the next letter, or nothing when there is none."""
         self._busy = True
         mail = self._fitting(first)
@@ -301,7 +292,7 @@ class Wire(asyncio.Protocol):
         self._unsaid.extend([(_RESET, b"RSET\r\n"), *group] if self._must_reset else group)
         return self._turn()
 
-    def _fitting(self, letter: Letter | None) -> str:
+    def _fitting(self, letter: Mail | None) -> str:
         """Pull until a letter comes that this server takes at all; returns its MAIL command."""
         while True:
             if not self._room:
@@ -312,7 +303,7 @@ class Wire(asyncio.Protocol):
                 return ""
             self._next = letter
             try:
-                mail = _mail(letter, self._rules.terms)
+                mail = self._rules.terms.mail(letter)
             except PermanentFailure as failure:
                 self._next = None
                 self._calls.done(letter, failure)
@@ -333,21 +324,43 @@ class Wire(asyncio.Protocol):
             self._transport.write(data)
 
     def _hand_over(self) -> None:
-        """The irreversible write: the body, the dot, and the announcement of the letter after it."""
+        """Make ready what cannot be taken back: a body, its dot, and the announcement of the next."""
         letter = self._next
         if letter is None or self._transport.is_closing():
             return  # the loop is about to tell us; nothing was sent
-        body = dotted(letter)
         self._granted = self._must_reset = self._dot_is_out = False
         self._out, self._next = letter, None
         self._owed.append(_ANSWER)
-        after = self._announce() if self._pipelining else b""
+        self._after = self._announce() if self._pipelining else b""
+        self._waits = True
+        self._calls.soon(self._say)
+
+    def _say(self) -> None:
+        """The irreversible write."""
+        try:
+            if self._waits and not self._over and not self._transport.is_closing():
+                self._say_now()
+        except Exception as error:
+            self._crash(error)
+
+    def _say_now(self) -> None:
+        letter = self._out
+        if letter is None:
+            return
+        if not self._after and self._pipelining:
+            self._after = self._announce()  # it may have come meanwhile
         self._busy = True
-        self._calls.began(letter)
-        self._busy = False
+        goes = self._calls.began(letter)
+        self._busy = self._waits = False
+        if goes is False:
+            self._end(
+                "the letter must not go out any more", quiet=True
+            )  # and that is no fault of the server's
+            return
+        self._since = self._clock()
         self._dot_is_out = True
-        self._after_dot = len(after)
-        self._transport.writelines((body, b".\r\n" + after))
+        self._after_dot = len(self._after)
+        self._transport.writelines((*letter.ready, b".\r\n" + self._after))
 
     # ----------------------------------------------------------------- ending
 
@@ -362,9 +375,9 @@ class Wire(asyncio.Protocol):
     def _harmless(self, words: bytes) -> str:
         """The server's words without the readers of whom it could speak."""
         letters = [letter for letter in (self._out, self._next) if letter is not None]
-        return clean(_text(words), hide=[pattern for letter in letters for pattern in who(letter)])
+        return clean(plain(words), hide=[pattern for letter in letters for pattern in who(letter)])
 
-    def _end(self, reason: str | None, *, code: int | None = None) -> None:
+    def _end(self, reason: str | None, *, code: int | None = None, quiet: bool = False) -> None:
         """Say and hear nothing more, and give every letter its one outcome."""
         if self._over:
             return
@@ -373,7 +386,7 @@ class Wire(asyncio.Protocol):
         why = reason or f"{self._place} ended the connection"
         try:
             self._let_go(why, code)
-            self._calls.ended(TemporaryFailure(why, code=code) if reason else None)
+            self._calls.ended(TemporaryFailure(why, code=code) if reason and not quiet else None)
         except Exception as error:
             self._calls.crashed(error)
 
@@ -391,26 +404,5 @@ class Wire(asyncio.Protocol):
         self._end("a fault of our own ended the connection")
 
 
-def _mail(letter: Letter, terms: Terms) -> str:
-    """The MAIL command. An address that could end its line would be a command of its own."""
-    if not (letter.sender + letter.recipient).isprintable():
-        problem = "an address of the envelope holds a control character; correct it"
-        raise PermanentFailure(problem, blame=Blame.RECIPIENT)
-    return f"MAIL FROM:<{letter.sender}>{terms.options(letter)}\r\n"
-
-
-def _note(words: bytes, letter: Letter) -> str:
-    """The server's answer for the ledger; cleaned the long way only where it could name the reader."""
-    text = _text(words)
-    local = letter.recipient.partition("@")[0].casefold()
-    if "@" in text or not text.isprintable() or len(text) > LONGEST or local in text.casefold():
-        return clean(text, hide=who(letter))
-    return text
-
-
-def _text(words: bytes) -> str:
-    return words.decode("utf-8", "replace").strip()
-
-
-def _refusal(letter: Letter, step: Step, code: int, words: bytes) -> DeliveryError:
-    return refusal(_STAGES[step], code, _text(words), hide=who(letter))
+def _refusal(letter: Mail, step: Step, code: int, words: bytes) -> DeliveryError:
+    return refusal(_STAGES[step], code, plain(words), hide=who(letter))

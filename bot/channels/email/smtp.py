@@ -19,9 +19,9 @@ from typing import cast
 import aiosmtplib
 from pydantic import SecretStr
 
-from bot.channels.email.mime import Letter
+from bot.channels.email.mime import Mail
 from bot.channels.email.replies import Stage, clean, lost, refusal
-from bot.channels.email.terms import Terms, dotted, who
+from bot.channels.email.terms import Terms, who
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
 
 _LOGINS = ("plain", "login", "cram-md5")  # one try only: a second wrong one may lock the account
@@ -115,7 +115,7 @@ class Session:
         link = self._smtp.get_transport_info("ssl_object")
         return link.version() or "" if isinstance(link, ssl.SSLObject) else ""
 
-    async def deliver(self, letter: Letter) -> str:
+    async def deliver(self, letter: Mail) -> str:
         """One attempt; returns the server's answer. After a refusal the session stays usable."""
         if not self.is_open:
             raise ConnectionGone(f"{self._server} ended the connection; nothing was sent")
@@ -245,13 +245,13 @@ class Session:
         if answer.code // 100 != expected:
             raise refusal(stage, answer.code, answer.message, hide=hide)
 
-    async def _hand_over(self, letter: Letter) -> aiosmtplib.SMTPResponse:
+    async def _hand_over(self, letter: Mail) -> aiosmtplib.SMTPResponse:
         """The irreversible call: the body, the dot, and the wait for the one answer that counts."""
         protocol = self._smtp.protocol
         try:
             if protocol is None:
                 raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-            protocol.write(dotted(letter) + b".\r\n")
+            protocol.write(b"".join((*letter.ready, b".\r\n")))
         except aiosmtplib.SMTPException as error:
             raise lost(Stage.DATA, f"{self._server} ended the connection") from error
         try:
@@ -280,7 +280,7 @@ class Pool:
         self._idle: list[Session] = []
         self._trust: ssl.SSLContext | None = None
 
-    async def deliver(self, letter: Letter) -> str:
+    async def deliver(self, letter: Mail) -> str:
         """Send over an idle session, or over a new one; never more of them than ``size``."""
         async with self._slots:
             session = self._idle.pop() if self._idle else None
@@ -300,7 +300,7 @@ class Pool:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(session.close() for session in idle))
 
-    async def _use(self, session: Session, letter: Letter) -> str:
+    async def _use(self, session: Session, letter: Mail) -> str:
         try:
             return await session.deliver(letter)
         finally:

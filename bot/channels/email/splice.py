@@ -11,7 +11,6 @@ from base64 import b64encode
 from binascii import b2a_qp
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from bot.model import PLACEHOLDER
 
@@ -26,20 +25,7 @@ _GROUP = 57  # bytes that make a whole line of base64
 _LETTERS_PER_BYTE = 4 / 3 * 78 / 76  # in base64, with its line ends
 
 
-class Encoded(Protocol):
-    """The body of a part in its transfer encoding."""
-
-    @property
-    def encoding(self) -> str:
-        """For Content-Transfer-Encoding."""
-        ...
-
-    def pieces(self, values: Mapping[str, str]) -> list[bytes]:
-        """Its bytes for one reader, to be joined. ``values`` holds a one-line text for every place."""
-        ...
-
-
-def encoded(text: str, *, write: Write = str) -> Encoded:
+def encoded(text: str, *, write: Write = str) -> Quoted | Shifted:
     """Quoted-printable or base64, whichever is shorter; line ends of every kind become CRLF."""
     text = re.sub(r"\r\n?", "\n", text)
     quoted = Quoted.of(text, write)
@@ -107,15 +93,6 @@ class Quoted:
 
     def __len__(self) -> int:
         return sum(map(len, self.template))
-
-    def pieces(self, values: Mapping[str, str]) -> list[bytes]:
-        pieces = list(self.template)
-        for name, where in self.slots:
-            value = values[name]
-            piece = value.encode() if _PLAIN.fullmatch(value) else quoted_value(self.write(value))
-            for place in where:
-                pieces[place] = piece
-        return pieces
 
 
 def quoted(text: str, *, open_end: bool = False) -> bytes:
@@ -205,6 +182,7 @@ class Shifted:
         )
 
     def pieces(self, values: Mapping[str, str]) -> list[bytes]:
+        """Its bytes for one reader, to be joined."""
         pieces, rest = [self.first.lines[0]], self.first.rests[0]
         for run, after in self.runs:
             words = rest + b"".join(self._words(run, values))
@@ -233,3 +211,63 @@ def base64_lines(data: bytes) -> bytes:
     """Base64 in lines of at most 76 letters, each with its end."""
     whole = b64encode(data)
     return b"".join(whole[start : start + _LINE] + b"\r\n" for start in range(0, len(whole), _LINE))
+
+
+# --------------------------------------------------------------------------- all of it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Body:
+    """All that stands behind a letter's head: bytes that its readers share, and places among them.
+
+    ``pieces`` takes a one-line text for every place; what it returns is to be joined. The shared pieces are
+    the same objects for all readers, so nothing of them is copied before they are on their way.
+    """
+
+    template: tuple[bytes, ...]
+    quoted: tuple[
+        tuple[str, tuple[tuple[int, Write], ...]], ...
+    ]  # a name, where it goes and how it is written
+    shifted: tuple[tuple[int, Shifted], ...]
+
+    @classmethod
+    def of(cls, parts: Iterable[bytes | Quoted | Shifted]) -> Body:
+        template: list[bytes] = []
+        quoted: dict[str, list[tuple[int, Write]]] = {}
+        shifted: list[tuple[int, Shifted]] = []
+        open_end = False  # whether more bytes may join the last piece
+        for part in parts:
+            if isinstance(part, Shifted):
+                shifted.append((len(template), part))
+                template.append(b"")
+                open_end = False
+                continue
+            first, *rest = (part,) if isinstance(part, bytes) else part.template
+            if open_end:
+                first = template.pop() + first
+            if isinstance(part, Quoted):
+                for name, where in part.slots:
+                    places_of = ((len(template) + place, part.write) for place in where)
+                    quoted.setdefault(name, []).extend(places_of)
+            template += [first, *rest]
+            open_end = True
+        return cls(
+            template=tuple(template),
+            quoted=tuple((name, tuple(where)) for name, where in quoted.items()),
+            shifted=tuple(shifted),
+        )
+
+    def pieces(self, values: Mapping[str, str]) -> list[bytes]:
+        pieces = list(self.template)
+        for name, where in self.quoted:
+            value = values[name]
+            if _PLAIN.fullmatch(value):
+                piece = value.encode()
+                for place, _ in where:
+                    pieces[place] = piece
+            else:
+                for place, write in where:
+                    pieces[place] = quoted_value(write(value))
+        for place, body in self.shifted:
+            pieces[place] = b"".join(body.pieces(values))
+        return pieces

@@ -1,14 +1,13 @@
-"""How one letter is put to one server: what MAIL says of it, its dots, and whom an answer must not name."""
+"""How one letter is put to one server: what MAIL says of it, and what may be kept of the answer."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from bot.channels.email.mime import Letter
+from bot.channels.email.mime import Mail
+from bot.channels.email.replies import LONGEST, clean
 from bot.errors import Blame, PermanentFailure
-
-_DOT = re.compile(rb"(?m)^\.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,15 +19,17 @@ class Terms:
     sizes: bool = False  # it wants to know how many bytes will come (RFC 1870)
     largest: int = 0  # bytes of the largest email it takes; 0 when it does not say
 
-    def options(self, letter: Letter) -> str:
-        """What MAIL says of this letter; refuses what this server cannot take, before anything is sent.
+    def mail(self, letter: Mail) -> str:
+        """The MAIL command. An address that could end its line would be a command of its own."""
+        if not (letter.sender + letter.recipient).isprintable():
+            problem = "an address of the envelope holds a control character; correct it"
+            raise PermanentFailure(problem, blame=Blame.RECIPIENT)
+        return f"MAIL FROM:<{letter.sender}>{self.options(letter)}\r\n"
 
-        Only the head can hold letters outside ASCII: our bodies are 7-bit (see ``mime``), and looking
-        through 50 kB costs as much as all the rest of a conversation.
-        """
-        size = len(letter.content)
-        head = letter.content[: letter.content.find(b"\r\n\r\n")]
-        international = not (head.isascii() and (letter.sender + letter.recipient).isascii())
+    def options(self, letter: Mail) -> str:
+        """What MAIL says of this letter; refuses what this server cannot take, before anything is sent."""
+        size = letter.size
+        international = not (letter.is_ascii and letter.sender.isascii() and letter.recipient.isascii())
         if international and not self.international:
             problem = (
                 "the address has letters outside ASCII before the @, and the mail server does not take that"
@@ -41,17 +42,21 @@ class Terms:
         return told + (" SMTPUTF8 BODY=8BITMIME" if international else "")
 
 
-def dotted(letter: Letter) -> bytes:
-    """The content as DATA wants it: leading dots doubled, a line end last, without the final dot."""
-    if letter.stuffed is not None:
-        return letter.stuffed
-    content = letter.content if letter.content.endswith(b"\r\n") else letter.content + b"\r\n"
-    if b"\n." in content or content.startswith(b"."):  # the search is quick, the regular expression is not
-        return _DOT.sub(b"..", content)
-    return content
-
-
-def who(letter: Letter) -> tuple[str, ...]:
+def who(letter: Mail) -> tuple[str, ...]:
     """Patterns of the reader's address, which servers like to repeat; logs and the ledger never hold it."""
     local = letter.recipient.rpartition("@")[0]
     return (re.escape(letter.recipient), rf"(?<!\w){re.escape(local)}(?!\w)")
+
+
+def note(words: bytes, letter: Mail) -> str:
+    """The server's answer for the ledger; cleaned the long way only where it could name the reader."""
+    text = plain(words)
+    local = letter.recipient.partition("@")[0].casefold()
+    if "@" in text or not text.isprintable() or len(text) > LONGEST or local in text.casefold():
+        return clean(text, hide=who(letter))
+    return text
+
+
+def plain(words: bytes) -> str:
+    """A server's words, whatever bytes they are."""
+    return words.decode("utf-8", "replace").strip()

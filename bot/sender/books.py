@@ -1,0 +1,121 @@
+"""The ledger's side of a run: all that waits for the disk, in one thread beside the event loop.
+
+Whatever the ledger knows, the flight recorder may forget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from bot.errors import Lost, StoreError
+from bot.sender.hand import Hand
+from bot.store.chunks import Chunk, Claimed, Settled
+from bot.store.flight import Flight
+from bot.store.mailing import Mailings
+
+LEASE = 60.0  # seconds; renewed long before it ends
+GLANCE = 0.5  # seconds between two looks at what people said
+PATIENCE = 120  # seconds to wait for a database that is gone
+
+T = TypeVar("T")
+
+
+class Books:
+    """Leases and exchanges for one run. ``tell`` hears that the database is gone.
+
+    ``age`` counts seconds, those too during which the machine slept or the process was stopped.
+    """
+
+    def __init__(
+        self,
+        mailings: Mailings,
+        flights: Path,
+        *,
+        clock: Callable[[], datetime],
+        age: Callable[[], float],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._mailings, self._flights, self._clock = mailings, flights, clock
+        self._age, self._tell = age, tell
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="letters")
+
+    def __enter__(self) -> Flight:
+        self._flight = Flight(self._flights)
+        return self._flight
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+        self._flight.close()
+
+    async def lease(self, channel: str, *, resend: bool) -> tuple[Chunk, float] | None:
+        """The next chunk, and when its lease began."""
+        since = self._age()
+        chunk = await self.off_loop(
+            lambda: self._mailings.lease(
+                self._flight.owner, self._clock(), seconds=LEASE, channel=channel, resend=resend
+            )
+        )
+        return None if chunk is None else (chunk, since)
+
+    async def exchange(self, hand: Hand, told: list[Settled], want: int) -> list[Claimed]:
+        """Outcomes against new letters, again and again while the database is gone.
+
+        Nothing is claimed twice by that. Raises Lost; StoreError when it stays away.
+        """
+        holding: list[int] | None = None
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                claimed = await self._exchange(hand, told, want, holding)
+                break
+            except StoreError as error:
+                if time.monotonic() > deadline:
+                    hand.settled = told + hand.settled
+                    raise
+                self._tell(f"the database does not answer, waiting for it: {error}")
+            await asyncio.sleep(GLANCE)
+            # Letters answered meanwhile are not out any more, and still ours: they must not come again.
+            holding = [*hand.out, *(each.number for each in hand.settled)]
+        self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
+        return claimed
+
+    async def renew(self, hand: Hand) -> None:
+        """The lease goes on. Raises Lost."""
+        await self._exchange(hand, [], 0, None)
+
+    async def _exchange(
+        self, hand: Hand, told: list[Settled], want: int, holding: list[int] | None
+    ) -> list[Claimed]:
+        since = self._age()
+        claimed = await self.off_loop(
+            lambda: self._mailings.exchange(hand.chunk, told, want=want, holding=holding, now=self._clock())
+        )
+        hand.renewed = since
+        return claimed
+
+    async def release(self, hand: Hand) -> None:
+        """Give the chunk back, with what became of its last letters."""
+        told = hand.take_settled()
+        with suppress(Lost):
+            await self.off_loop(lambda: self._mailings.release(hand.chunk, told, now=self._clock()))
+        self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
+
+    def drop(self, hand: Hand, told: list[Settled]) -> None:
+        """Somebody else has the chunk, and settles what is in our hand."""
+        self._flight.settled(hand.chunk.mailing.id, [*hand.lose(), *(each.number for each in told)])
+
+    async def going_on(self) -> set[int]:
+        """The issues that nobody holds, has paused or cancelled."""
+        found = await self.off_loop(lambda: self._mailings.open_issues(self._clock()))
+        return {mailing.id for mailing in found}
+
+    async def off_loop(self, call: Callable[[], T]) -> T:
+        """The call's result, without holding up the event loop while the disk works."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)

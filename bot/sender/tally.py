@@ -1,0 +1,59 @@
+"""What became of the letters of a run, counted for people."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from bot.model import State
+from bot.sender.report import Report, without_addresses
+
+log = logging.getLogger(__name__)
+
+_SENT = State.SENT
+_SAID = {
+    State.SENT: "sent to",
+    State.FAILED: "failed for",
+    State.DEFERRED: "deferred for",
+    State.UNKNOWN: "in doubt for",
+    State.PLANNED: "to be sent again to",
+}
+
+
+class Tally:
+    """Outcomes by issue and state, and sentences for people."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._sent: Counter[str] = Counter()  # by issue; apart, because a State's hash is slow
+        self._others: Counter[tuple[str, State]] = Counter()
+        self._problems: dict[str, None] = {}
+
+    def add(self, subject: str, state: State, count: int = 1) -> None:
+        """So many more letters of that issue."""
+        if state is _SENT:
+            self._sent[subject] += count
+        else:
+            self._others[subject, state] += count
+
+    def tell(self, problem: str) -> None:
+        """Something that a person should read."""
+        self._problems[without_addresses(problem)] = None
+
+    def report(self, said: tuple[str, ...]) -> Report:
+        """Counts by state; one line for each issue in the log, and a sentence where a person must look."""
+        states: Counter[State] = Counter()
+        for subject in dict.fromkeys((*self._sent, *(subject for subject, _ in self._others))):
+            counts = {state: self._others[subject, state] for state in _SAID}
+            counts[_SENT] = self._sent[subject]
+            states.update(counts)
+            self._log(subject, counts)
+        outcomes = {(self._channel, state): count for state, count in states.items() if count}
+        return Report(outcomes=outcomes, problems=(*self._problems, *said))
+
+    def _log(self, subject: str, counts: dict[State, int]) -> None:
+        said = ", ".join(f"{_SAID[state]} {count:,}" for state, count in counts.items() if count)
+        log.info("%s: %s is %s", self._channel, subject, said)
+        if doubtful := counts[State.UNKNOWN]:
+            look = "look into the mail server's log, then run bot settle for those that bot status names"
+            self.tell(f"{self._channel}: {subject} may have gone out to {doubtful:,} more; {look}")

@@ -1,0 +1,196 @@
+"""A run that slept past its lease: it sends nothing before the ledger says that it still may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from bot.channels.base import Reader
+from bot.errors import DeliveryError
+from bot.model import Message, State
+from bot.sender import MailingSender, Report
+from bot.sender import mailing as sender_module
+from bot.store.engine import open_store, reading
+from bot.store.mailing import Mailings
+from bot.store.schema import letter as letters
+from tests.support.ledgers import NOW, WORDS, issue, readers
+from tests.support.mailings import until
+
+READERS = 6
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A letter that this test has in its hands."""
+
+    address: str
+    tag: Any
+    content: bytes = b""
+
+
+class ByHand:
+    """A channel whose two lines are the test itself."""
+
+    name, connections, resends, down = "mail", 2, True, False
+
+    def __init__(self) -> None:
+        self.woken, self._over = 0, asyncio.Event()
+        self.pull: Callable[[], Sheet | None]
+        self.began: Callable[[Sheet], bool | None]
+        self.done: Callable[[Sheet, str | DeliveryError], None]
+
+    def compiled(self, message: Message) -> ByHand:
+        return self
+
+    def letter(
+        self,
+        to: Reader,
+        *,
+        key: str,
+        values: Mapping[str, str] = {},
+        tag: object = None,
+    ) -> Sheet:
+        return Sheet(to.address, tag)
+
+    def lines(self, *, pull: Any, done: Any, began: Any, trouble: Any) -> ByHand:
+        self.pull, self.done, self.began = pull, done, began
+        return self
+
+    async def run(self) -> None:
+        await self._over.wait()
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def stop(self) -> None:
+        self._over.set()
+
+    async def next(self) -> Sheet:
+        """The next letter, as soon as there is one."""
+        found: list[Sheet] = []
+
+        def pulled() -> bool:
+            if (sheet := self.pull()) is not None:
+                found.append(sheet)
+            return bool(found)
+
+        await until(pulled)
+        return found[0]
+
+    def send(self, sheet: Sheet) -> None:
+        assert self.began(sheet) is not False
+        self.done(sheet, "250 ok")
+
+
+class Sleeper:
+    """A run on a machine that can sleep: its own clock goes on, and so does everybody else's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.slept = 0.0
+        self.hand = ByHand()
+        self.mailings = Mailings(
+            open_store(f"sqlite:///{folder / 'ledger.db'}"),
+            mode="live",
+            publication="broadside",
+            samples=readers(READERS),
+        )
+        self.mailings.record_issue(issue(), {"": WORDS}, "mail", NOW, list(readers(READERS)))
+        self.sender = MailingSender(
+            self.mailings,
+            self.hand,
+            words=lambda _digest: WORDS,
+            values=lambda _mailing: lambda _reader: {},
+            flights=folder / "flights",
+            clock=self.now,
+            age=lambda: self.slept,
+        )
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.slept)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[Report]]:
+        run = asyncio.create_task(self.sender.run())
+        await until(lambda: run.done() or self.hand.woken)
+        try:
+            yield run
+        finally:
+            self.hand.stop()
+            await asyncio.wait_for(run, 20)
+            self.mailings.engine.dispose()
+
+    def states(self) -> list[str]:
+        with reading(self.mailings.engine) as connection:
+            return list(connection.scalars(select(letters.c.state).order_by(letters.c.number)))
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sleeper:
+    """Awake, and looking around a hundred times a second."""
+    monkeypatch.setattr(sender_module, "GLANCE", 0.01)
+    return Sleeper(tmp_path)
+
+
+async def test_nothing_goes_out_after_a_long_sleep_before_the_lease_is_renewed(sleeper: Sleeper) -> None:
+    """Not even what was claimed already; a moment later it goes on."""
+    async with sleeper.running():
+        sleeper.hand.send(await sleeper.hand.next())
+        woken, sleeper.slept = sleeper.hand.woken, 61.0
+
+        at_once = sleeper.hand.pull()
+        await until(lambda: sleeper.hand.woken > woken)
+        later = await sleeper.hand.next()
+        sleeper.hand.send(later)
+
+    assert at_once is None
+    assert sleeper.states() == ["sent", "sent", *["planned"] * 4]
+
+
+async def test_a_short_sleep_stops_nobody(sleeper: Sleeper) -> None:
+    """The lease still runs: nobody else can have the chunk."""
+    async with sleeper.running():
+        sheet = await sleeper.hand.next()
+        sleeper.slept = 59.0
+
+        assert sleeper.hand.began(sheet) is True
+        sleeper.hand.done(sheet, "250 ok")
+
+
+async def test_a_letter_that_was_announced_before_the_sleep_does_not_begin_after_it(sleeper: Sleeper) -> None:
+    """It goes back in line, and out when the lease was renewed: nobody is forgotten."""
+    async with sleeper.running() as run:
+        announced = await sleeper.hand.next()
+        sleeper.slept = 61.0
+        began = sleeper.hand.began(announced)
+        while not run.done() and State.SENT.value * READERS != "".join(sleeper.states()):
+            if (sheet := sleeper.hand.pull()) is not None:
+                sleeper.hand.send(sheet)
+            await asyncio.sleep(0)
+
+    assert began is False
+    assert sleeper.states() == ["sent"] * READERS
+
+
+async def test_what_another_took_over_during_the_sleep_is_left_to_it(sleeper: Sleeper) -> None:
+    """Neither what was announced nor what waits goes out; the other's outcomes stand."""
+    async with sleeper.running() as run:
+        announced = await sleeper.hand.next()
+        sleeper.slept = 61.0
+        chunk = sleeper.mailings.lease("other", sleeper.now(), seconds=1000)
+        assert chunk is not None
+        theirs = sleeper.mailings.exchange(chunk, [], want=READERS, now=sleeper.now())
+
+        began, pulled = sleeper.hand.began(announced), sleeper.hand.pull()
+        await asyncio.wait_for(run, 20)
+
+    assert (began, pulled) == (False, None)
+    assert len(theirs) == READERS
+    assert sleeper.states() == ["claimed"] * READERS
