@@ -37,7 +37,7 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'"
 )
-_MAKERS = ("archive", "building", "layout", "site", "syndication")
+_MAKERS = ("archive", "building", "layout", "pictures", "site", "syndication")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,26 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 from urllib.parse import quote
 
 from bot.app.archive import Archive, Edition, Shelf, Story
 from bot.app.layout import Layout
-from bot.errors import QueueError
+from bot.app.pictures import content_of, image_of, picture_of
 from bot.model import Item
 from bot.rendering.issue import labels, one_line
 from bot.rendering.languages import counted, fill, long_date, native_name
-from bot.rendering.metadata import without_metadata
-from bot.rendering.pictures import Picture, read_picture
+from bot.rendering.pictures import Picture
 from bot.rendering.search import Document, Index
-from bot.rendering.stories import Headline, Image, Tale, headline, tale
+from bot.rendering.stories import Headline, Tale, headline, tale
 
 Link = Callable[[str], str]
 
 HTML = "text/html; charset=utf-8"
 LATEST = 12  # stories on the front page
-PICTURES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +168,7 @@ class Site:
                 after=around[1],
             )
 
-        images = [self.image(story.item) for story in stories if story.item]
+        images = [image_of(story.item) for story in stories if story.item]
         about = (shelf.title, shelf.tagline, lang, edition, [story.item for story in stories], images, around)
         return Page(path=edition.path, make=make, lang=lang, changed=edition.slot, about=about)
 
@@ -204,7 +201,7 @@ class Site:
                 after=after,
             )
 
-        about = (story, self.image(story.item) if story.item else None, lang, place, printed, before, after)
+        about = (story, image_of(story.item) if story.item else None, lang, place, printed, before, after)
         return Page(
             path=path, make=make, lang=lang, changed=story.out_at if story.item else None, about=about
         )
@@ -239,7 +236,7 @@ class Site:
 
     def tale(self, story: Story, item: Item, link: Link, lang: str, anchor: str = "n", top: int = 2) -> Tale:
         """The story in full, on a page in ``lang``."""
-        image = self.image(item)
+        image = image_of(item)
         return tale(
             item,
             story_path(story.id),
@@ -252,22 +249,11 @@ class Site:
 
     # ------------------------------------------------------------------ pictures
 
-    def image(self, item: Item) -> Image | None:
-        """Its picture, if there is one that can be shown and somebody said what it shows."""
-        picture = picture_of(item)
-        if picture is None:
-            return None
-        suffix = PICTURES[picture.mime_type]
-        path = f"/pictures/{picture.digest[:24]}.{suffix}"  # a new picture has a new name
-        return Image(path=path, alt=one_line(item.alt), width=picture.width)
-
     def _pictures(self) -> Iterator[Page]:
         for _, item in self.archive.shown():
-            image, picture = self.image(item), picture_of(item)
+            image, picture = image_of(item), picture_of(item)
             if image and picture:
-                yield Page(
-                    path=image.path, make=_content(picture.path), kind=picture.mime_type, about=image.path
-                )
+                yield Page(path=image.path, make=_content(picture), kind=picture.mime_type, about=image.path)
 
     # ------------------------------------------------------------------ reading safely
 
@@ -343,26 +329,5 @@ def story_path(name: str) -> str:
     return f"/items/{name}"
 
 
-def picture_of(item: Item) -> Picture | None:
-    """The item's picture file; it is read again only when it changed."""
-    path = item.image_path
-    if path is None or not item.alt:
-        return None
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return _picture(path, item.path, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=20_000)
-def _picture(path: Path, item: Path, _mtime_ns: int, _size: int) -> Picture | None:
-    try:
-        picture = read_picture(path, item=item)
-    except QueueError:
-        return None
-    return picture if without_metadata(path.read_bytes()) else None
-
-
-def _content(path: Path) -> Callable[[Link], bytes]:
-    return lambda _: without_metadata(path.read_bytes()) or b""
+def _content(picture: Picture) -> Callable[[Link], bytes]:
+    return lambda _: content_of(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from starlette.responses import HTMLResponse, Response
 
 from bot.app.archive import mark, read_archive
 from bot.app.layout import as_it_is
-from bot.app.site import PICTURES, Page, Site
+from bot.app.pictures import KINDS
+from bot.app.site import Page, Site
 from bot.app.syndication import ATOM, JSON_FEED, TEXT, XML, found_page, whole
+from bot.errors import StoreError
 from bot.web.describing import page
 from bot.web.pages import PRIVATE, Pages, kept
 
@@ -24,6 +27,7 @@ AGE = 300  # seconds that a cache may keep a page
 LONG_AGE = 31_536_000  # a picture's name changes with the picture
 LONGEST_QUESTION = 200
 MOST_KEPT, LARGEST_KEPT = 300, 400_000  # pages in memory, bytes of the largest
+_log = logging.getLogger("bot.web")
 
 
 def _file(*kinds: str) -> dict[str, Any]:
@@ -71,7 +75,7 @@ def routes(pages: Pages, clock: Callable[[], datetime]) -> APIRouter:
         """For ever at the same place."""
         return answer(request, f"/items/{name}")
 
-    @router.get("/pictures/{name}", summary="A story's picture", **_file(*PICTURES))
+    @router.get("/pictures/{name}", summary="A story's picture", **_file(*KINDS))
     def picture(request: Request, name: str) -> Response:
         """Without what the camera wrote into it."""
         return answer(request, f"/pictures/{name}", age=LONG_AGE)
@@ -129,9 +133,19 @@ class _Current:
     def made(self) -> _Made:
         with self._lock:
             if self._made is None or time.monotonic() >= self._until:
-                now = mark(self._workspace)
-                if self._made is None or now != self._mark:
-                    site = Site(archive=read_archive(self._workspace), layout=self._layout)
-                    self._made, self._mark = _Made(site), now
+                try:
+                    self._made = self._newest(self._made)
+                except StoreError as error:
+                    if self._made is None:
+                        raise
+                    _log.warning("the archive is shown as it was: %s", error)
                 self._until = time.monotonic() + LOOK
             return self._made
+
+    def _newest(self, before: _Made | None) -> _Made:
+        now = mark(self._workspace)
+        if before is not None and now == self._mark:
+            return before
+        site = Site(archive=read_archive(self._workspace), layout=self._layout)
+        self._mark = now
+        return _Made(site)
