@@ -136,3 +136,11 @@ class PermanentFailure(DeliveryError):
 
 class UnknownOutcome(DeliveryError):
     """It may have gone out: the answer was lost after the irreversible call began."""
+
+
+def place_of(error: BaseException) -> str:
+    """File and line of a fault that nobody thought of: its own words may hold what a stranger typed."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"

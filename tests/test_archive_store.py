@@ -126,7 +126,8 @@ def test_an_older_database_keeps_the_order_of_its_issues(tmp_path: Path) -> None
             "create table printed (mode text not null, newsletter text not null, item text not null,"
             " subject text not null, constraint pk_printed primary key (mode, newsletter, item));"
             "insert into printed select mode, newsletter, item, subject from new_one order by place;"
-            "drop table new_one; update alembic_version set version_num = '0002'"
+            "drop table new_one; alter table signup drop column mailed_at;"
+            "update alembic_version set version_num = '0002'"
         )
 
     engine = open_store(f"sqlite:///{path}")

@@ -462,6 +462,35 @@ def test_telling_goes_on_until_it_is_stopped(here: Workspace, server: HookServer
         assert connection.scalars(select(hook_call.c.state)).all() == [SENT]
 
 
+def test_a_fault_that_nobody_thought_of_is_told_and_ends_nothing(
+    here: Workspace, server: HookServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what and where, never what was in hand; the next look finds what is due."""
+    subscribed(here)
+    monkeypatch.setattr("bot.app.hooks.LOOK_EVERY", 0.01)
+    take, broken = here.hooks.take, [RuntimeError(f"{READER} could not be told")]
+
+    def taken(*args: object, **kwargs: object) -> object:
+        if broken:
+            raise broken.pop()
+        return take(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(here.hooks, "take", taken)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(tell_until_stopped(here, stop, clock=lambda: NOW))
+        await asyncio.to_thread(server.arrived.wait, 30)
+        stop.set()
+        await task
+
+    asyncio.run(run())
+
+    assert len(server.heard) == 1
+    assert "RuntimeError in" in caplog.text
+    assert READER not in caplog.text
+
+
 # --------------------------------------------------------------------------- settings and commands
 
 

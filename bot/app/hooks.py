@@ -18,7 +18,7 @@ import bot
 from bot.app.telling import id_of
 from bot.app.workspace import Workspace
 from bot.config import HookTable
-from bot.errors import NotFoundError, StoreError
+from bot.errors import NotFoundError, StoreError, place_of
 from bot.hooks.answers import LEASE, Answer, Verdict, judge
 from bot.hooks.signing import headers
 from bot.store.engine import writing
@@ -104,27 +104,35 @@ async def tell_due(
 ) -> list[Told]:
     """Make every call that is due, the hooks side by side. Nothing in a rehearsal."""
     hooks = workspace.settings.hooks
-    note_sent_issues(workspace, clock())
+    # The database may be held for a while: whatever else this process does goes on.
+    await asyncio.to_thread(note_sent_issues, workspace, clock())
     if not hooks or workspace.mode == "rehearsal":
         return []
     from bot.hooks.calling import client  # httpx takes a while to load, and few workspaces have hooks
 
-    paused = workspace.ledger.holds()
+    paused = await asyncio.to_thread(workspace.ledger.holds)
     async with client(_user_agent(workspace)) as http:
         found = await asyncio.gather(
             *(
                 _tell_one(workspace, http, name, table, clock, stopping)
                 for name, table in hooks.items()
                 if scope_of(name) not in paused
-            )
+            ),
+            return_exceptions=True,  # the others finish first
         )
-    return [told for some in found for told in some]
+    for some in found:
+        if isinstance(some, BaseException):
+            raise some
+    return [told for some in found if not isinstance(some, BaseException) for told in some]
 
 
 async def tell_until_stopped(
     workspace: Workspace, stop: asyncio.Event, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
-    """Tell whatever is due, again and again, beside the sending. A database that is away comes back."""
+    """Tell whatever is due, again and again, beside the sending. A database that is away comes back.
+
+    Nothing ends it but ``stop``: of a fault that nobody thought of the log says what and where.
+    """
     if not workspace.settings.hooks or workspace.mode == "rehearsal":
         return
     loop = asyncio.get_running_loop()
@@ -133,10 +141,12 @@ async def tell_until_stopped(
         try:
             await tell_due(workspace, clock=clock, stopping=stop.is_set)
             if loop.time() - swept >= _SWEEP_EVERY:
-                workspace.hooks.sweep(clock())
+                await asyncio.to_thread(workspace.hooks.sweep, clock())
                 swept = loop.time()
         except StoreError as error:
             _log.warning("hooks: %s", error)
+        except Exception as error:
+            _log.error("hooks: %s in %s; trying again", type(error).__name__, place_of(error))
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK_EVERY)
 
@@ -196,11 +206,11 @@ async def _tell_one(
     """Until nothing is due or one call fails: the next ones would most likely fail too."""
     found: list[Told] = []
     while len(found) < _AT_ONCE and not stopping():
-        taken = workspace.hooks.take(name, clock(), lease=LEASE)
+        taken = await asyncio.to_thread(workspace.hooks.take, name, clock(), lease=LEASE)
         if taken is None:
             break
         answer = await _attempt(http, table, taken.body, clock())
-        found.append(_settle(workspace, taken, answer, clock()))
+        found.append(await asyncio.to_thread(_settle, workspace, taken, answer, clock()))
         if found[-1].verdict is not Verdict.DONE:
             break
     return found

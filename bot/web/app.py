@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Router
 
 import bot
+from bot.app.joining import send_unsent
 from bot.app.workspace import Workspace
-from bot.errors import StoreError
+from bot.errors import StoreError, place_of
 from bot.web import archive, readers
 from bot.web.pages import Pages
 from bot.web.readers import Clock
@@ -26,6 +29,8 @@ from bot.web.security import Guard, hosts_of
 _NOT_WATCHED: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _log = logging.getLogger("bot.web")
 _TITLES = {404: "missing", 405: "refused", 400: "refused"}
+_LATER = {"retry-after": "120"}
+_SWEEP_EVERY, _LOOK_EVERY = 3600, 300  # seconds
 
 
 def create_app(
@@ -37,9 +42,10 @@ def create_app(
 
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(_sweep_hourly(workspace, clock))
+        chores = asyncio.create_task(_look_after(workspace, clock))
         yield
-        sweeping.cancel()
+        chores.cancel()
+        await asyncio.wait([chores])
         await workspace.close()
 
     app = FastAPI(
@@ -47,6 +53,7 @@ def create_app(
         version=bot.__version__,
         docs_url=None,  # its pages come from another site
         redoc_url=None,
+        redirect_slashes=False,  # the guard takes care of them
         lifespan=while_open,
         telemetry=_NOT_WATCHED,
     )
@@ -65,8 +72,18 @@ def create_app(
         page.headers.update(headers)
         return page
 
+    @app.exception_handler(StoreError)
+    async def busy(request: Request, error: StoreError) -> Response:
+        """The page for when the database is held by another program, away, or full."""
+        _log.error("%s", error)
+        page = await run_in_threadpool(
+            pages.private, "error", pages.language(request), status=503, what="busy"
+        )
+        page.headers.update(_LATER)
+        return page
+
     @app.get("/healthz", summary="Whether the site is up")
-    def health() -> JSONResponse:
+    async def health() -> JSONResponse:
         """Says nothing about anything else."""
         return JSONResponse({"status": "ok"}, headers={"cache-control": "no-store"})
 
@@ -83,14 +100,20 @@ def create_app(
     return app
 
 
-async def _sweep_hourly(workspace: Workspace, clock: Clock) -> None:
-    """Forget who asked and never confirmed."""
+async def _look_after(workspace: Workspace, clock: Clock) -> None:
+    """Send what a server that died left unsent, and forget who asked and never confirmed."""
+    swept = -float(_SWEEP_EVERY)
     while True:
         try:
-            await asyncio.to_thread(workspace.joining.sweep, clock())
+            await send_unsent(workspace, now=clock())
+            if time.monotonic() - swept >= _SWEEP_EVERY:
+                await asyncio.to_thread(workspace.joining.sweep, clock())
+                swept = time.monotonic()
         except StoreError as error:
-            _log.warning("old sign-ups were not forgotten: %s", error)
-        await asyncio.sleep(3600)
+            _log.warning("sign-ups were not looked after: %s", error)
+        except Exception as error:
+            _log.error("sign-ups: %s in %s; trying again", type(error).__name__, place_of(error))
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 def _allowed(routers: Iterable[Router], request: Request) -> Iterable[str]:

@@ -48,14 +48,15 @@ class Pages:
         return HTMLResponse(page, status_code=status, headers=headers)
 
     def public(self, request: Request, page: str, lang: str = "", *, age: int = 300) -> Response:
-        """A page that is the same for everybody; 304 for whoever has it already."""
-        headers = {"content-language": lang} if lang else {}
+        """A page that is the same for everybody in this language; 304 for whoever has it already."""
+        headers = {"content-language": lang, "vary": "accept-language"} if lang else {}
         return kept(request, page.encode(), "text/html; charset=utf-8", age=age, headers=headers)
 
     def static(self, request: Request, name: str) -> Response | None:
         """A file of ``templates/web/static``, the workspace's own before the shipped one."""
-        path = self.workspace.templates.path(f"web/static/{name}")
-        if path is None or not name.replace("-", "").replace(".", "", 1).isalnum():
+        plain = len(name) < 100 and name.isascii() and name.replace("-", "").replace(".", "", 1).isalnum()
+        path = self.workspace.templates.path(f"web/static/{name}") if plain else None
+        if path is None or not path.is_file():
             return None
         kind = guess_type(name)[0] or "application/octet-stream"
         text = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind

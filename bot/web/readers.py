@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
@@ -21,6 +21,7 @@ from bot.model import Newsletter
 from bot.rendering.languages import long_date
 from bot.web.describing import CONFIRM, LEAVE, PREFER, SUBSCRIBE, page
 from bot.web.pages import Pages
+from bot.web.places import Places
 from bot.web.visitor import network_of
 
 Clock = Callable[[], datetime]
@@ -55,9 +56,9 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         return desk.confirm_page(request, token)
 
     @router.post("/c/{token}", summary="Confirm a sign-up", responses=page(200, 400, 410, 413), **CONFIRM)
-    def confirm(request: Request, token: str) -> Response:
+    async def confirm(request: Request, token: str) -> Response:
         """May be repeated."""
-        return desk.confirm(request, token)
+        return await desk.places.run(desk.confirm, request, token)
 
     @router.get("/u/{newsletter}/{token}", summary="Whether to leave", responses=page(200, 400))
     def leave_page(request: Request, newsletter: str, token: str) -> Response:
@@ -71,7 +72,7 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         """One click of a mail program, or the button of the page. May be repeated."""
         body = await request.body()
         means = "one click" if ONE_CLICK in body or _ONE_CLICK_PART in body else "page"
-        return await run_in_threadpool(desk.leave, request, newsletter, token, means)
+        return await desk.places.run(desk.leave, request, newsletter, token, means)
 
     @router.get("/p/{newsletter}/{token}", summary="A reader's settings", responses=page(200, 400, 410))
     def settings(request: Request, newsletter: str, token: str) -> Response:
@@ -86,7 +87,7 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
     )
     async def change(request: Request, newsletter: str, token: str) -> Response:
         """Keeps them."""
-        return await run_in_threadpool(desk.change, request, newsletter, token, await _form(request))
+        return await desk.places.run(desk.change, request, newsletter, token, await _form(request))
 
     @router.get("/reading-safely", summary="Reading safely", responses=page(200))
     def safely(request: Request) -> Response:
@@ -109,6 +110,7 @@ class _Desk:
 
     pages: Pages
     clock: Clock
+    places: Places = field(default_factory=Places)
 
     # ------------------------------------------------------------------ coming
 
@@ -142,7 +144,7 @@ class _Desk:
             trap=_text(fields, "website"),
             ip=self._network(request),
         )
-        answer = await run_in_threadpool(joining.ask, here, filled, now=now)
+        answer = await self.places.run(joining.ask, here, filled, now=now)
         if answer.wrong:
             return await run_in_threadpool(self.form, lang, chosen=filled.newsletters, wrong=answer.wrong)
         sent = await run_in_threadpool(self.pages.private, "sent", lang)

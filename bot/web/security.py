@@ -5,11 +5,15 @@ No cookie is ever set, no address of a visitor is logged, and a token in a path 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from bot.errors import place_of
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -18,6 +22,7 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 64 * 1024  # a form; the one-click POST of a mailbox provider has 26 bytes
+LONGEST_BODY = 20.0  # seconds that it may take to come
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -29,6 +34,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "interest-cohort=(), browsing-topics=()",
 }
+_is_host = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})?", re.ASCII).fullmatch
 _RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 _log = logging.getLogger("bot.web")
 
@@ -36,8 +42,8 @@ _log = logging.getLogger("bot.web")
 class Guard:
     """The outermost layer. ``hosts`` are the names that this site answers to."""
 
-    def __init__(self, app: App, *, hosts: Collection[str]) -> None:
-        self._app, self._hosts = app, frozenset(hosts)
+    def __init__(self, app: App, *, hosts: Collection[str], patience: float = LONGEST_BODY) -> None:
+        self._app, self._hosts, self._patience = app, frozenset(hosts), patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,8 +55,10 @@ class Guard:
             await self._guarded(scope, receive, answer)
         except _TooLarge:
             await answer.plain(413, "This is too much for a form.")
+        except _TooSlow:
+            await answer.plain(408, "This took too long.")
         except Exception as error:  # what went wrong is told without what the visitor sent
-            _log.error("%s in %s", type(error).__name__, _place(error))
+            _log.error("%s in %s", type(error).__name__, place_of(error))
             await answer.plain(500, "A fault on our side. Please try again in some minutes.")
         _log_line(scope, method, answer.status, began)
 
@@ -62,7 +70,9 @@ class Guard:
         else:
             if scope["method"] == "HEAD":  # whatever can be got can be asked about
                 scope["method"] = "GET"
-            await self._app(scope, _measured(receive), answer)
+            # A folder of "bot build" ends with a slash: no redirect, which would need a name and a scheme.
+            scope["path"] = scope["path"].rstrip("/") or "/"
+            await self._app(scope, _measured(receive, self._patience), answer)
 
 
 class _Answer:
@@ -98,13 +108,23 @@ class _TooLarge(Exception):
     """More came than was announced."""
 
 
-def _measured(receive: Receive) -> Receive:
-    """The same body, cut off where it grows too large."""
-    total = 0
+class _TooSlow(Exception):
+    """It came drop by drop."""
+
+
+def _measured(receive: Receive, patience: float) -> Receive:
+    """The same body, cut off where it grows too large or takes too long."""
+    total, whole = 0, False
+    end = asyncio.get_running_loop().time() + patience
 
     async def measured() -> Event:
-        nonlocal total
-        event = await receive()
+        nonlocal total, whole
+        try:
+            async with asyncio.timeout_at(None if whole else end):
+                event = await receive()
+        except TimeoutError:
+            raise _TooSlow from None
+        whole = not event.get("more_body", False)
         total += len(event.get("body", b""))
         if total > LARGEST_BODY:
             raise _TooLarge
@@ -124,24 +144,14 @@ def _announced(scope: Scope) -> int:
 
 
 def _host(scope: Scope) -> str:
-    """The name that was asked for, without a port."""
-    try:
-        return urlsplit(f"//{_header(scope, b'host')}").hostname or ""
-    except ValueError:
-        return ""
+    """The name that was asked for, without a port; "" for what is no name."""
+    found = _is_host(_header(scope, b"host"))
+    return (found["six"] or found["name"]).lower() if found else ""
 
 
 def hosts_of(site_url: str, more: Iterable[str] = ()) -> frozenset[str]:
     """The names of the site, and those of this machine for whoever tries it out."""
     return frozenset({urlsplit(site_url).hostname or "", "localhost", "127.0.0.1", "::1", *more} - {""})
-
-
-def _place(error: BaseException) -> str:
-    """File and line of the fault."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
 
 
 def _log_line(scope: Scope, method: str, status: int, began: float) -> None:
