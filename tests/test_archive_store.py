@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine
+import pytest
+from alembic import command
+from sqlalchemy import Engine, create_engine, text
 
 from bot.errors import PermanentFailure
 from bot.model import Receipt, Recipient
+from bot.store import upgrade
 from bot.store.engine import open_store
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
 from bot.store.published import PublishedIssue, PublishedPost, mark_of, read_published
 from tests.support.ledgers import NOW, WORDS, issue, post, readers
+from tests.support.postgres import Cluster
 
 LATER = NOW + timedelta(minutes=5)
 READERS = [Recipient(id=f"{n:032x}", address=f"r{n}@example.org") for n in range(3)]
@@ -114,24 +116,45 @@ def test_a_rehearsal_is_not_out_in_live(any_store: Engine) -> None:
     assert len(read_published(any_store, "rehearsal").issues) == 1
 
 
-def test_an_older_database_keeps_the_order_of_its_issues(tmp_path: Path) -> None:
+def test_an_older_sqlite_keeps_the_order_of_its_issues(tmp_path: Path) -> None:
     """Before revision 0003 the order was that of the rows."""
-    path = tmp_path / "ledger.sqlite3"
-    engine = open_store(f"sqlite:///{path}")
-    mailings(engine).record_issue(issue(items=("ports", "boats", "anchors")), {"": WORDS}, "mail", NOW, [])
-    engine.dispose()
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript(
-            "alter table printed rename to new_one;"
-            "create table printed (mode text not null, newsletter text not null, item text not null,"
-            " subject text not null, constraint pk_printed primary key (mode, newsletter, item));"
-            "insert into printed select mode, newsletter, item, subject from new_one order by place;"
-            "drop table new_one; alter table signup drop column mailed_at;"
-            "update alembic_version set version_num = '0002'"
-        )
+    assert order_after_upgrade(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") == ("ports", "boats", "anchors")
 
-    engine = open_store(f"sqlite:///{path}")
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_an_older_postgresql_keeps_the_order_of_its_issues(postgres: Cluster) -> None:
+    """There too, as long as no row was changed; and none ever is."""
+    url = postgres.database()
+    try:
+        assert order_after_upgrade(url) == ("ports", "boats", "anchors")
+    finally:
+        postgres.drop(url)
+
+
+def order_after_upgrade(store_url: str) -> tuple[str, ...]:
+    """An issue written at revision 0002, read at the newest."""
+    old = create_engine(store_url.replace("postgresql://", "postgresql+psycopg://"))
+    with old.begin() as connection:
+        config = upgrade._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            text(
+                "INSERT INTO issue (id, mode, newsletter, number, slot, subject, channel, audience, state,"
+                " note, total, recorded_at) VALUES (1, 'live', 'weekly', 1, 0, 's', 'mail', 'given',"
+                " 'done', '', 0, 0)"
+            )
+        )
+        for name in ("ports", "boats", "anchors"):
+            row = (
+                "INSERT INTO printed (mode, newsletter, item, subject) VALUES ('live', 'weekly', :item, 's')"
+            )
+            connection.execute(text(row), {"item": name})
+    old.dispose()
+
+    engine = open_store(store_url)
     (found,) = read_published(engine, "live").issues
     engine.dispose()
 
-    assert found.items == ("ports", "boats", "anchors")
+    return found.items
