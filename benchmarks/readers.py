@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def new_workspace(place: Path) -> Path:
-    for command in (["init", place], ["--workspace", place, "status"]):  # the second makes the database
+    for command in (["init", place], ["--workspace", place, "resume"]):  # the second makes the database
         subprocess.run([BOT, *command], check=True, capture_output=True)
     return place
 

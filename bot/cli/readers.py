@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -78,6 +79,7 @@ def import_(
     from bot.cli.progress import reading_file
 
     here = opened(ctx.obj, readonly=dry_run)
+    gc.freeze()  # all modules stay: nobody has to look through them while a million rows come and go
     with reading_file(file) as tell:
         result = import_readers(
             here,

@@ -1,18 +1,20 @@
 """The first long list: into an empty table of readers, whose index of addresses is built at the end.
 
 A million addresses in no order, put one by one into an index, cost more than all the rest together. So the
-rows are written as they come and the index is made from them in one go. What that needs is that no address
-comes twice. A small map of bits says who may have been here before, now and then wrongly; those rows wait
-until the index stands and then go the ordinary way, which looks everybody up.
+rows are written as they come and the index is made from them in one go. When that fails, some addresses came
+more than once: all their rows but the first are taken out again and go the ordinary way, which looks
+everybody up, once the index stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Index, select, text
+from sqlalchemy.exc import IntegrityError
 
 from bot.store.importing import (
     ROWS,
@@ -27,9 +29,21 @@ from bot.store.importing import (
 from bot.store.rows import batches
 from bot.store.schema import subscriber, suppression
 
-_BITS = 1 << 27  # 16 MiB; of a million readers 4,000 wait without need
 _MOST_WAITING = 50_000
 _ID, _KEY = 0, 2  # columns of subscriber
+
+# Ids go up in the order of the list, so that the first of several rows is the one that stays.
+_REPEATED = """
+CREATE TEMPORARY TABLE repeated AS
+SELECT again.id, again.address, again.name, again.lang, subscription.newsletter
+FROM (
+  SELECT id, address, name, lang, row_number() OVER (PARTITION BY address_key ORDER BY id) AS time
+  FROM subscriber
+  WHERE address_key IN (SELECT address_key FROM subscriber GROUP BY address_key HAVING count(*) > 1)
+) AS again LEFT JOIN subscription ON subscription.subscriber_id = again.id
+WHERE again.time > 1
+"""
+_EACH = "SELECT id, address, name, lang, newsletter FROM repeated ORDER BY id"
 
 
 def nobody_yet(connection: Connection) -> bool:
@@ -38,10 +52,10 @@ def nobody_yet(connection: Connection) -> bool:
 
 
 class Prepared(NamedTuple):
-    """A batch, sorted out: the rows of those who are certainly new, by newsletters, and who has to wait."""
+    """A batch, and its rows by newsletters; none once the index stands."""
 
-    rows: Sequence[tuple[tuple[str, ...], list[Values]]]
-    waiting: Sequence[Signup]
+    signups: Sequence[Signup]
+    rows: Sequence[tuple[tuple[str, ...], list[Values]]] = ()
 
 
 class FirstLoad:
@@ -49,7 +63,6 @@ class FirstLoad:
 
     def __init__(self, writer: Writer) -> None:
         self.connection, self.writer, self.ordinary = writer.connection, writer, Import(writer)
-        self._met = bytearray(_BITS // 8)
         self._waiting: list[Signup] = []
         self._indexed = False
         self._somebody_left = self.connection.execute(select(suppression).limit(1)).first() is not None
@@ -60,17 +73,18 @@ class FirstLoad:
     def prepare(self, signups: Sequence[Signup]) -> Prepared:
         """What can be done without the database, in whatever thread, but in order."""
         if self._indexed:
-            return Prepared((), signups)
-        fresh, waiting = self._sorted_out(signups)
-        runs = groupby(fresh, lambda entry: entry[1].newsletters)
-        return Prepared([(newsletters, self._rows(list(run))) for newsletters, run in runs], waiting)
+            return Prepared(signups)
+        runs = groupby(signups, attrgetter("newsletters"))
+        return Prepared(signups, [(newsletters, self._rows(list(run))) for newsletters, run in runs])
 
     def write(self, batch: Prepared) -> None:
-        """Sign these up. A list with very many repeats goes on in the ordinary way."""
+        """Sign these up. A list with very many who left goes on in the ordinary way."""
+        if self._indexed:  # perhaps only since this one was prepared
+            self._ordinarily(iter(batch.signups))
+            return
         for newsletters, rows in batch.rows:
             self._insert(self._welcome(rows, newsletters), newsletters)
-        self._waiting += batch.waiting
-        if self._indexed or len(self._waiting) > _MOST_WAITING:
+        if len(self._waiting) > _MOST_WAITING:
             self._finish()
 
     def report(self) -> ImportReport:
@@ -81,29 +95,41 @@ class FirstLoad:
     def _finish(self) -> None:
         """Build the index, then sign up those who had to wait."""
         if not self._indexed:
-            _addresses().create(self.connection)
             self._indexed = True
-        for batch in batches(self._waiting, ROWS):
-            self.ordinary.write(self.ordinary.prepare(batch))
+            if not self._index():
+                self._repeat()
+        self._ordinarily(iter(self._waiting))
         self._waiting = []
 
-    def _sorted_out(self, signups: Sequence[Signup]) -> tuple[list[tuple[str, Signup]], list[Signup]]:
-        """Those whose bit is not set yet, with their keys; and the others, who wait."""
-        met, fresh, waiting = self._met, [], []
-        for signup in signups:
-            key = address_key(signup.address)
-            place = hash(key) % _BITS
-            byte, bit = place >> 3, 1 << (place & 7)
-            if met[byte] & bit:
-                waiting.append(signup)
-            else:
-                met[byte] |= bit
-                fresh.append((key, signup))
-        return fresh, waiting
+    def _index(self) -> bool:
+        """Build it; False when an address came twice."""
+        try:
+            with self.connection.begin_nested():
+                _addresses().create(self.connection)
+        except IntegrityError:
+            return False
+        return True
 
-    def _rows(self, fresh: Sequence[tuple[str, Signup]]) -> list[Values]:
-        keys, signups = zip(*fresh, strict=True)
-        return self.writer.people(self.writer.new_ids(len(fresh)), keys, signups)
+    def _repeat(self) -> None:
+        """Take out who came before, build the index, and let them come again."""
+        self.connection.execute(text(_REPEATED))
+        again = self.connection.execute(text("DELETE FROM subscriber WHERE id IN (SELECT id FROM repeated)"))
+        self.ordinary.counts["added"] -= again.rowcount
+        _addresses().create(self.connection)
+        rows = groupby(self.connection.execute(text(_EACH)), lambda row: row[:4])
+        self._ordinarily(
+            Signup(address, name, lang, tuple(row.newsletter for row in each if row.newsletter is not None))
+            for (_, address, name, lang), each in rows
+        )
+        self.connection.execute(text("DROP TABLE repeated"))
+
+    def _ordinarily(self, signups: Iterator[Signup]) -> None:
+        for batch in batches(signups, ROWS):
+            self.ordinary.write(self.ordinary.prepare(batch))
+
+    def _rows(self, signups: Sequence[Signup]) -> list[Values]:
+        keys = [address_key(signup.address) for signup in signups]
+        return self.writer.people(self.writer.new_ids(len(keys)), keys, signups)
 
     def _welcome(self, rows: list[Values], newsletters: tuple[str, ...]) -> list[Values]:
         """Those who are not suppressed at all; for the others the ordinary way finds out for what."""
