@@ -10,21 +10,23 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.confirming import confirm_token, in_time
-from bot.errors import AudienceError, DeliveryError, TemporaryFailure, UnknownOutcome
+from bot.errors import AudienceError, DeliveryError, StoreError, TemporaryFailure, UnknownOutcome
 from bot.model import ListFields, Message, Newsletter, Recipient, delivery_key
 from bot.rendering.text import wrap
 from bot.store.joining import Asked, Confirmed, Limits, SignupRequest, Wording
 
 MEANS = "confirmation page"
 PAUSES = (10.0, 60.0)  # seconds before a mail server that said "later" is asked again
+FORGET_EVERY = timedelta(hours=1)
 GRACE = timedelta(minutes=5)  # so long whoever took the form in has for the mail
 
 _log = logging.getLogger(__name__)
@@ -221,3 +223,21 @@ def _tell(channel: str, error: DeliveryError) -> None:
 def confirm(workspace: Workspace, signup: str, *, now: datetime, ip: str = "") -> Confirmed | None:
     """Add the reader; None when the sign-up is unknown or has run out."""
     return workspace.joining.confirm(signup, now=now, means=MEANS, ip=ip)
+
+
+def forget(workspace: Workspace, *, now: datetime) -> int:
+    """Forget who asked and did not confirm in time, and past counts; how many people that were."""
+    return workspace.joining.sweep(now)
+
+
+async def forget_until_stopped(
+    workspace: Workspace, stop: asyncio.Event, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Now and every hour: what we promise to delete goes, also while no page is served."""
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(forget, workspace, now=clock())
+        except StoreError as error:
+            _log.warning("old sign-ups were not deleted: %s; trying again in an hour", error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), FORGET_EVERY.total_seconds())

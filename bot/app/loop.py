@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.app.attending import attend_until_stopped
 from bot.app.hooks import tell_due, tell_until_stopped
+from bot.app.joining import forget, forget_until_stopped
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
 from bot.errors import BusyError
@@ -40,6 +41,8 @@ async def play(
             await tell_due(workspace, clock=_now, stopping=stop.is_set)
         yield now, ticked
         now = next_moment(workspace, now)
+    if not dry_run:
+        await asyncio.to_thread(forget, workspace, now=_now())
 
 
 async def run_until_stopped(
@@ -49,6 +52,7 @@ async def run_until_stopped(
     beside = [
         asyncio.create_task(tell_until_stopped(workspace, stop)),
         asyncio.create_task(attend_until_stopped(workspace, stop)),
+        asyncio.create_task(forget_until_stopped(workspace, stop)),
     ]
     try:
         await _tick_until_stopped(workspace, stop, told)
