@@ -126,3 +126,35 @@ def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
     assert "2,468 rows" in whole
     assert "100%" in whole
     assert "Storing" in whole
+
+
+@pytest.mark.parametrize("command", [("add", "ana@shelf.ngo"), ("import", "list.csv")], ids=lambda c: c[0])
+def test_nobody_is_added_where_there_is_no_newsletter(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, str]
+) -> None:
+    """A reader of nothing would be kept for nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bot.toml").write_text('[publication]\ntitle = "The Shelf"\n')
+
+    ran = bot("subscribers", *command, workspace=tmp_path)
+
+    assert ran.code == 3
+    assert "bot.toml has no newsletter; add a table [newsletters.NAME] first" in ran.err
+
+
+def test_a_file_that_is_no_text_is_refused_in_plain_words(here: Path, tmp_path: Path) -> None:
+    """Without the words of a decoder, and with what to do."""
+    file = tmp_path / "list.csv"
+    file.write_bytes(bytes([0xE9, 0x20, 0x41, 0x81, 0x20, 0x42]) * 9)
+
+    ran = bot("subscribers", "import", file, workspace=here)
+
+    assert ran.code == 3
+    assert "UTF-8" in ran.err
+    assert "codec" not in ran.err
+
+
+@pytest.mark.parametrize("group", ["subscribers", "hooks", "dkim"])
+def test_no_line_of_a_help_is_cut_off(group: str) -> None:
+    """What a command does is said to the end."""
+    assert "..." not in bot(group, "--help").out.partition("Commands:")[2]

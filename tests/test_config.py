@@ -90,6 +90,11 @@ def test_several_newsletters_and_accounts_of_one_type(workspace: Path) -> None:
     ("old", "new", "said"),
     [
         ('title = "The Shelf"', "", "bot.toml: publication.title: is missing"),
+        (
+            'title = "The Shelf"',
+            'title = "The Shelf"\nsite_url = "https://news.example.org/?a=1"',
+            "publication.site_url: 'https://news.example.org/?a=1' holds '?'",
+        ),
         ("timezone", "timezon", "bot.toml: publication.timezon: is not a setting; did you mean 'timezone'?"),
         ("Asia/Bangkok", "Asia/Bankok", "no time zone called 'Asia/Bankok'; did you mean 'Asia/Bangkok'?"),
         (

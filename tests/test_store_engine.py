@@ -400,9 +400,20 @@ def test_two_machines_cannot_run_at_once_on_one_database_and_death_lets_go(postg
     postgres.drop(url)
 
 
-@pytest.mark.parametrize("name", ["mysql+pymysql://host/db", "nosuch://host/db"])
+@pytest.mark.parametrize("name", ["sqlite+nosuch:///db"])
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_database_without_its_driver_is_one_line(name: str, readonly: bool) -> None:
     """Said with what to do, never a traceback."""
     with pytest.raises(StoreError, match=r"the driver .* is not (here|installed)"):
         open_store(name, readonly=readonly)
+
+
+@pytest.mark.parametrize("url", ["postgres://ann:hidden@host/news", "mysql+pymysql://ann:hidden@host/news"])
+def test_a_database_that_we_do_not_speak_is_told_with_the_right_spelling(url: str) -> None:
+    """No advice to install a driver that would not help, and no password."""
+    with pytest.raises(
+        StoreError, match="neither SQLite nor PostgreSQL; write it like postgresql://"
+    ) as caught:
+        open_store(url)
+
+    assert "hidden" not in str(caught.value)

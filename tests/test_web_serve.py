@@ -120,3 +120,24 @@ def test_a_machines_name_that_nobody_has_is_told(tmp_path: Path) -> None:
     assert ran.code == 1
     assert "cannot listen on 256.0.0.1" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_name_that_nobody_knows_is_told_in_plain_words(tmp_path: Path) -> None:
+    """Not with the number of a resolver's error."""
+    ran = bot("serve", "--host", "no such name", workspace=make_site(tmp_path / "news", mode="rehearsal"))
+
+    assert ran.code == 1
+    assert "cannot listen on no such name:8080: nobody knows this name; choose another --host" in ran.err
+
+
+def test_a_site_in_a_folder_is_told_that_its_links_lead_elsewhere(tmp_path: Path) -> None:
+    """The pages begin at the top of their site."""
+    here = make_site(tmp_path / "news", mode="rehearsal")
+    settings = (here / "bot.toml").read_text()
+    (here / "bot.toml").write_text(re.sub(r'(site_url = "[^"]*)"', r'\1/shelf"', settings))
+
+    with serving(here) as (process, _):
+        assert process.stderr
+        said = process.stderr.readline()
+
+    assert "site_url ends in /shelf" in said

@@ -88,7 +88,10 @@ def present_key(workspace: Workspace, *, channel: str | None, selector: str | No
     if selector is None or selector == options.dkim_selector:
         signer = _signer(options, workspace.root)
         if signer is None:
-            raise KeyProblem(f"channel {name} has no key; make one: bot dkim make")
+            raise KeyProblem(
+                f"channel {name} signs with no key yet; make one: bot dkim make, or show one that was made: "
+                "--selector NAME"
+            )
         place = Place(
             channel=name,
             domain=signer.domain.lower(),

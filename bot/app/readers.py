@@ -87,6 +87,7 @@ def import_readers(
     The people go to ``newsletters``; with none, to those that the list names, or to all. ``service`` is
     who gave the list out, where that shall not be told from the list itself.
     """
+    workspace.newsletter()  # NotFoundError when there is none
     named = tuple(workspace.newsletter(name).name for name in newsletters)
     known, now = tuple(workspace.settings.newsletters), datetime.now(UTC)
     readers, refusals = ReaderList(path, service=service, encoding=encoding), _Refusals()
@@ -150,6 +151,8 @@ def list_readers(workspace: Workspace, newsletter: str | None) -> Iterable[Recip
 
 
 def _newsletters(workspace: Workspace, names: Sequence[str]) -> tuple[str, ...]:
+    """Those named, or all; never none, for a reader of nothing would be kept for nothing."""
+    workspace.newsletter()  # NotFoundError when there is none
     return tuple(workspace.newsletter(name).name for name in names) or tuple(workspace.settings.newsletters)
 
 

@@ -188,7 +188,9 @@ class Workspace:
         for mailing in mailings:
             if name in (None, mailing.name):
                 return mailing
-        known = ", ".join(m.name for m in mailings) or "none"
+        if not mailings:
+            raise NotFoundError(f"{self.root / FILE} has no newsletter; add a table [newsletters.NAME] first")
+        known = ", ".join(m.name for m in mailings)
         raise NotFoundError(
             f"there is no newsletter {name!r} in {self.root / FILE}; newsletters here: {known}"
         )

@@ -75,7 +75,10 @@ def look(part: Part, *, encoding: str = "") -> Layout:
         with part.open() as data, TextIOWrapper(data, encoding=taken, newline="") as file:
             sample = file.read(_SAMPLE)
     except (UnicodeError, LookupError) as error:
-        raise AudienceError(f"{part.place}: cannot be read as {taken}: {error}") from error
+        raise AudienceError(
+            f"{part.place}: is no text that can be read as {taken}; save the list as CSV in UTF-8, "
+            f"or name its encoding with --encoding: {_ENCODINGS}"
+        ) from error
     said = _says_separator(sample)
     lines = sample.splitlines(keepends=True)
     if len(sample) == _SAMPLE and len(lines) > 1:

@@ -47,7 +47,7 @@ def list_(workspace: Path, as_json: bool) -> None:
         sys.exit(1)
 
 
-@hooks_command.command("retry")
+@hooks_command.command("retry", short_help="Tell the hook NAME again what it did not take.")
 @click.argument("name")
 @click.pass_obj
 def retry(workspace: Path, name: str) -> None:
@@ -58,7 +58,7 @@ def retry(workspace: Path, name: str) -> None:
     click.echo(f"{plural(count, 'event')} will be told to {name} when 'bot run' or 'bot serve' looks again.")
 
 
-@hooks_command.command("test")
+@hooks_command.command("test", short_help="Send the hook NAME a signed test event, now.")
 @click.argument("name")
 @click.pass_obj
 def test(workspace: Path, name: str) -> None:

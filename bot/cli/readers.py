@@ -25,7 +25,7 @@ _NOT_LISTED = {
 
 @click.group("subscribers")
 def subscribers_command() -> None:
-    """Add, import, export, list and remove readers."""
+    """Add, import, export, list, show, remove and erase readers."""
 
 
 @subscribers_command.command("add")
@@ -47,7 +47,9 @@ def add(
     click.echo(f"{verb} 1 reader." if new else "This reader is on the list already.")
 
 
-@subscribers_command.command("import")
+@subscribers_command.command(
+    "import", short_help="Import readers from FILE, a table or another service's export."
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--newsletter", "newsletters", multiple=True, help="Default: those the list names, or all.")
 @click.option(

@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -63,12 +64,20 @@ def _door(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        problem = f"cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}"
+        number = error.errno or 0  # a resolver's are negative
+        why = os.strerror(number) if number > 0 else "nobody knows this name" if number else error
+        problem = f"cannot listen on {host}:{port}: {why}"
         raise click.ClickException(f"{problem}; choose another --host or --port.") from error
 
 
 def _welcome(here: Workspace, host: str, port: int) -> None:
     shown = "localhost" if host in (*EVERYWHERE, "127.0.0.1", "::1") else host
     click.echo(f"Serving in {here.mode} on http://{shown}:{port}/ (try /subscribe); stop with Ctrl-C.")
+    if folder := urlsplit(here.settings.publication.site_url).path:
+        click.echo(
+            f"! site_url ends in {folder}, but these pages need a name of their own, such as "
+            "https://news.example.org: their links do not lead into a folder.",
+            err=True,
+        )
     if here.mode == "rehearsal":
         click.echo(f"A rehearsal: each confirmation mail is a file below {here.outbox_folder}")

@@ -54,6 +54,15 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _site_address(value: str) -> str:
+    """A web address that paths can be put behind."""
+    if any(sign in value for sign in "?#@"):
+        raise ValueError(
+            f"{value!r} holds '?', '#' or '@'; write only 'https://' and the name, like 'https://news.example.org'"
+        )
+    return _web_address(value)
+
+
 def _mailbox(value: str) -> str:
     """A From address: "Name <address>" or a bare address."""
     from email_validator import EmailNotValidError, validate_email
@@ -72,6 +81,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 Language = Annotated[str, BeforeValidator(_language)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
+SiteAddress = Annotated[str, BeforeValidator(_site_address)]
 Slots = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 ]
@@ -92,7 +102,7 @@ class PublicationTable(Table):
     language: Language = "en"
     timezone: Zone = ZoneInfo("UTC")
     postal_address: str = ""
-    site_url: WebAddress = "https://news.example.org"
+    site_url: SiteAddress = "https://news.example.org"
     reason: str = ""
 
     @property

@@ -33,6 +33,7 @@ from bot.store.schema import HEAD
 from bot.store.upgrade import refuse_newer, revision, upgrade
 
 _PATIENCE = 30.0  # seconds; another process may be recording a long list of readers
+_SPELLING = "write it like postgresql://user:password@host/name or sqlite:///ledger.db, or leave it empty"
 _ADVICE = {
     "database is locked": "another program holds it; try again when that one has ended",
     "file is not a database": "put back a copy that is one, or move it away to begin anew",
@@ -55,8 +56,9 @@ def open_store(url: str, *, readonly: bool = False) -> Engine:
     except (DatabaseError, sqlite3.Error, OSError) as error:
         raise _store_error(error, place) from error
     except (ImportError, NoSuchModuleError) as error:
-        advice = "install it, or leave BOT_DATABASE_URL empty"
-        raise StoreError(f"{place}: the driver of this database is not here ({error}); {advice}") from error
+        raise StoreError(
+            f"{place}: the driver of this database is not here ({error}); {_SPELLING}"
+        ) from error
 
 
 @contextmanager
@@ -113,9 +115,12 @@ def _store_error(error: Exception, place: str) -> StoreError:
 
 def _place(url: str) -> str:
     try:
-        return _shown(make_url(url))
+        parsed = make_url(url)
     except ArgumentError:
-        raise StoreError("the database URL cannot be read; write it like sqlite:///ledger.db") from None
+        raise StoreError(f"BOT_DATABASE_URL cannot be read; {_SPELLING}") from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"{_shown(parsed)}: is neither SQLite nor PostgreSQL; {_SPELLING}")
+    return _shown(parsed)
 
 
 def _shown(url: URL) -> str:
