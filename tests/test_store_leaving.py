@@ -198,6 +198,23 @@ def test_after_an_erasure_nothing_is_found(leaving: Leaving, audience: AudienceS
     assert leaving.erase(ANN, NOW).rows == 0
 
 
+@pytest.mark.parametrize("spelled", ["Ünal.Ärger@example.org", "ünal.ärger@example.org"])
+def test_large_letters_beyond_a_to_z_are_letters_too(
+    leaving: Leaving, audience: AudienceStore, spelled: str
+) -> None:
+    """SQLite and files know only 26 of them: what another program is to be told must go all the same."""
+    ann = reader(audience, "Ünal.Ärger@example.org")
+    row = {"hook": "crm", "event": "left", "body": '{"address": "Ünal.Ärger@example.org"}'}
+    rest = {"at": NOW, "due": NOW, "attempts": 0, "state": "planned", "said": ""}
+    with writing(leaving.engine) as connection:
+        connection.execute(insert(schema.hook_call), row | rest)
+    leaving.unsubscribe(ann, "weekly", now=NOW, means="page")
+
+    leaving.erase(spelled, NOW)
+
+    assert "rger@" not in everything(leaving.engine)
+
+
 def test_the_erased_stay_out_when_the_key_has_changed(leaving: Leaving, audience: AudienceStore) -> None:
     reader(audience)
     leaving.erase(ANN, NOW)

@@ -71,6 +71,14 @@ def test_a_longer_address_is_somebody_else(tmp_path: Path, text: str) -> None:
     assert mentions(tmp_path / "a", ["ann@example.org"])
 
 
+def test_an_address_in_other_letters_is_found(tmp_path: Path) -> None:
+    """As it was typed, whatever is large of it."""
+    (tmp_path / "a").write_text("To: Ünal.ÄRGER@Example.org\n")
+
+    assert mentions(tmp_path / "a", ["Ünal.ÄRGER@example.org"], whole=True)
+    assert not mentions(tmp_path / "a", ["unal.arger@example.org"], whole=True)
+
+
 @given(before=st.integers(0, 200), after=st.integers(0, 80), joined=st.booleans())
 @example(before=64, after=0, joined=False)
 def test_a_word_is_found_across_the_pieces_of_a_long_file(

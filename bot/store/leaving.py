@@ -31,7 +31,7 @@ from bot.store.joining import mailbox_of
 from bot.store.received import letters_to
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, Hasher, suppress
-from bot.store.traces import wipe
+from bot.store.traces import small_letters, wipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -254,7 +254,7 @@ def _as_read(address: str) -> str:
 def _told_of(words: Collection[str]) -> ColumnElement[bool]:
     """Calls of other programs that speak of a person, in whatever case; as a whole value of their JSON."""
     body = func.lower(schema.hook_call.c.body)
-    return or_(*(body.contains(f'"{word.lower()}"', autoescape=True) for word in words))
+    return or_(*(body.contains(f'"{word}"', autoescape=True) for word in sorted(small_letters(words))))
 
 
 def _forget_files(connection: Connection, words: Collection[str]) -> None:

@@ -30,7 +30,7 @@ _SAMPLES = text(
 
 def wipe(engine: Engine, words: Iterable[str]) -> bool:
     """Make sure that no deleted copy of the words can be read; False while other programs use old pages."""
-    some = frozenset(word.lower() for word in words if word)
+    some = small_letters(words)
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             _forget_samples(connection, some)
@@ -39,12 +39,18 @@ def wipe(engine: Engine, words: Iterable[str]) -> bool:
     return name in (None, "", ":memory:") or _wipe_files(engine, Path(str(name)), some)
 
 
+def small_letters(words: Iterable[str]) -> frozenset[str]:
+    """In the small letters of Unicode, and in those of bytes and of SQLite, who know only A to Z."""
+    known = [word for word in words if word]
+    return frozenset([word.lower() for word in known] + [word.encode().lower().decode() for word in known])
+
+
 def mentions(path: Path, words: Collection[str], *, whole: bool = False) -> bool:
     """Whether the file holds one of the words, in large letters or small; read piece by piece.
 
     With ``whole`` not as the end or the beginning of a longer address.
     """
-    wanted = [word.lower().encode() for word in words if word]
+    wanted = [word.encode() for word in small_letters(words)]
     if not wanted:
         return False
     before, after = (rb"(?<![\w.+\x80-\xff])", rb"(?![\w\x80-\xff]|\.\w)") if whole else (b"", b"")
