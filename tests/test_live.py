@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import struct
+import zlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -125,6 +127,25 @@ async def test_each_reader_gets_the_issue_as_they_want_it(live: Live) -> None:
     assert summary in part(mails[plain], "plain").replace("\n", " ")
     assert summary not in part(mails[headlines], "plain").replace("\n", " ")
     assert all(mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click" for mail in mails.values())
+
+
+async def test_no_picture_says_where_it_was_taken(live: Live) -> None:
+    """What a camera wrote into the file goes out nowhere; the file itself stays as it is."""
+    picture = live.here / "queue" / "images" / "window.png"
+    whole, secret = picture.read_bytes(), b"13.7563N 100.5018E"
+    note = struct.pack(">I", len(secret) + 8) + b"tEXt" + b"Comment\0" + secret
+    note += struct.pack(">I", zlib.crc32(note[4:]))
+    picture.write_bytes(whole[:33] + note + whole[33:])
+
+    await live.tick()
+
+    pictures = [part for mail in map(mail_of, (t for t in live.mail.taken)) for part in mail.walk()]
+    sent = [part.get_content() for part in pictures if part.get_content_type() == "image/png"]
+    sent += [upload.data for upload in live.mastodon.uploads.values()]
+    sent += [message.photo for message in live.telegram.messages]
+    assert len(sent) == 5
+    assert sent == [whole] * 5
+    assert secret in picture.read_bytes()
 
 
 async def test_one_tick_sends_each_thing_once_and_a_second_one_nothing(live: Live) -> None:

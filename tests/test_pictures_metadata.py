@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
-from bot.rendering.metadata import without_metadata
+from bot.metadata import without_metadata
 
 IMAGES = Path(__file__).parents[1] / "queue" / "images"
 SECRET = b"Taken at 13.7563N 100.5018E by Somchai"

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from bot.errors import QueueError
+from bot.metadata import without_metadata
 from bot.model import Item
 from bot.rendering.issue import one_line
-from bot.rendering.metadata import without_metadata
 from bot.rendering.pictures import Picture, read_picture
 from bot.rendering.stories import Image
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import QueueError
+from bot.metadata import mime_type
 
 MAX_BYTES = 10_000_000  # what the checks let pass
 
@@ -53,19 +54,6 @@ def _content(path: Path, *, folder: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
         raise OSError("too large")
     return path.read_bytes()
-
-
-def mime_type(content: bytes) -> str:
-    """By the first bytes, never by the name; "" when it is none of the four that every mail client shows."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if content.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if content[:6] in (b"GIF87a", b"GIF89a"):
-        return "image/gif"
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    return ""
 
 
 def _width(content: bytes, kind: str) -> int:

@@ -22,6 +22,7 @@ from bot.channels.email import headers
 from bot.channels.email.addresses import Mailbox, ascii_domain, ascii_url, mail_address, mailbox, safe
 from bot.channels.email.splice import Quoted, Shifted, Write, base64_lines, encoded
 from bot.errors import Blame, PermanentFailure
+from bot.metadata import to_publish
 from bot.model import ListFields, Media, Message
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9]{1,8}(?:-[A-Za-z0-9]{1,8})*")
@@ -286,6 +287,6 @@ def _picture(path: Path) -> bytes:
 def _encoded_file(path: Path, _stamp: object) -> bytes:
     """Read once for all messages that hold it, and again when the file has changed."""
     try:
-        return base64_lines(path.read_bytes())
+        return base64_lines(to_publish(path))
     except OSError as error:
         raise PermanentFailure(f"{path}: the picture cannot be read; put it back") from error

@@ -17,6 +17,7 @@ from bot.channels.mastodon.failures import failure, harmless
 from bot.channels.mastodon.options import Options
 from bot.channels.mastodon.server import KEY_WINDOW, Server, read_server
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
+from bot.metadata import to_publish
 from bot.model import Delivery, Finding, Media, Message, Receipt, Recipient
 
 # How long a picture may be in the making before the post is put off: 16 seconds in all.
@@ -203,7 +204,7 @@ class MastodonChannel:
     async def _upload(self, picture: Media) -> str:
         """The new picture's id. A picture whose description the server loses is not posted."""
         try:
-            data = await asyncio.to_thread(picture.path.read_bytes)
+            data = await asyncio.to_thread(to_publish, picture.path)
         except OSError as error:
             problem = f"{picture.path.name}: the picture cannot be read: {error.strerror}"
             raise PermanentFailure(problem) from error

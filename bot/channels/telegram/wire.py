@@ -18,6 +18,7 @@ from bot.channels.telegram.failures import Refused, failure, safe_cause
 from bot.channels.telegram.options import Options, Timeouts
 from bot.channels.telegram.redaction import hide_tokens_in_logs
 from bot.errors import PermanentFailure
+from bot.metadata import to_publish
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ async def _photo(call: Call) -> bytes | None:
     if call.photo is None:
         return None
     try:
-        data = await asyncio.to_thread(call.photo.read_bytes)
+        data = await asyncio.to_thread(to_publish, call.photo)
     except OSError as error:
         raise PermanentFailure(f"{call.photo}: the picture cannot be read: {error.strerror}") from error
     if len(data) > PHOTO_BYTES:

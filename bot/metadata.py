@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-
-from bot.rendering.pictures import mime_type
+from pathlib import Path
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_TELLS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"tIME"})
@@ -27,6 +26,25 @@ def without_metadata(content: bytes) -> bytes | None:
         return clean[kind](content) if kind else None
     except (struct.error, IndexError, ValueError):
         return None
+
+
+def mime_type(content: bytes) -> str:
+    """By the first bytes, never by the name; "" when it is none of the four that every mail client shows."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if content.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if content[:6] in (b"GIF87a", b"GIF89a"):
+        return "image/gif"
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return ""
+
+
+def to_publish(path: Path) -> bytes:
+    """The file as it may go out. One that cannot be understood goes as it is: what shows it can tell more."""
+    content = path.read_bytes()
+    return without_metadata(content) or content
 
 
 # --------------------------------------------------------------------------- PNG, WebP: chunks with a name
