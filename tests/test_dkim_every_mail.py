@@ -19,7 +19,7 @@ from bot.app.publish import tick
 from bot.app.workspace import Workspace
 from bot.channels.email.channel import signer_of
 from bot.channels.email.dkim import Signer, new_key
-from bot.store.joining import SignupRequest
+from bot.store.joining import Asked, Limits, SignupRequest
 from tests.support.commands import bot
 
 pytestmark = pytest.mark.skipif(not can_verify(), reason="needs Debian's opendkim")
@@ -72,7 +72,9 @@ async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
         assert ran.code == 0, ran.err
         workspace = Workspace(here)
         await tick(workspace, NOW)
-        assert await send_confirmation(workspace, signup(workspace), now=NOW)
+        asked = signup(workspace)
+        assert workspace.joining.ask(asked, now=NOW, limits=Limits()) is Asked.MAIL
+        assert await send_confirmation(workspace, asked, now=NOW)
         await workspace.close()
         workspace.release()
         test, *issue, confirmation = (taken.content for taken in server.taken)
