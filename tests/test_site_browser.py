@@ -291,7 +291,9 @@ def asked(sight: Sight, question: str) -> str:
     said = sight.page.locator("[data-said]")
     sight.page.fill("#q", question)
     sight.page.keyboard.press("Enter")
-    sight.page.wait_for_function("() => document.querySelector('[data-said]').textContent")
+    sight.page.wait_for_function(  # "Looking ..." is said first
+        "() => /[^…]$/.test(document.querySelector('[data-said]').textContent.trim())"
+    )
     return said.inner_text()
 
 
