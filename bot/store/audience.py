@@ -20,7 +20,7 @@ from bot.model import Recipient, speaks
 from bot.store.engine import reading, writing
 from bot.store.firstload import FirstLoad, nobody_yet
 from bot.store.importing import ROWS, Import, ImportReport, Scratch, Signup, Writer, address_key
-from bot.store.leaving import note_leaving
+from bot.store.proof import note_proof
 from bot.store.rows import BATCH, batches
 from bot.store.schema import preference, subscriber, subscription, suppression
 from bot.store.suppression import ALL, Hasher, is_erased, suppress
@@ -108,7 +108,9 @@ class AudienceStore:
             person = subscriber.c.address_key == key
             row = connection.execute(select(subscriber).where(person).with_for_update()).one_or_none()
             if row is not None:
-                note_leaving(connection, row, ALL, means=reason, now=now)
+                note_proof(
+                    connection, "left", [ALL], address=row.address, address_key=key, means=reason, at=now
+                )
             return connection.execute(delete(subscriber).where(person)).rowcount == 1
 
     def find(self, address: str) -> Subscriber | None:

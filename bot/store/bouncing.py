@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from bot.model import State
 from bot.store import schema
 from bot.store.chunks import short_name
 from bot.store.engine import reading, writing
 from bot.store.hooks import Event, Tell, nobody
+from bot.store.proof import note_proof
 from bot.store.received import letters_to
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, suppress
@@ -116,19 +117,14 @@ class Bounces:
             if row is None:
                 return False
             suppress(connection, row.address_key, newsletter=ALL, reason=reason, now=now)
-            connection.execute(
-                insert(schema.consent),
-                {
-                    "at": now,
-                    "address": row.address,
-                    "address_key": row.address_key,
-                    "newsletter": ALL,
-                    "event": "suppressed",
-                    "means": reason,
-                    "wording": None,
-                    "form_url": "",
-                    "ip": "",
-                },
+            note_proof(
+                connection,
+                "suppressed",
+                [ALL],
+                address=row.address,
+                address_key=row.address_key,
+                means=reason,
+                at=now,
             )
             connection.execute(delete(person).where(person.c.id == subscriber))
             data = {"reason": reason}

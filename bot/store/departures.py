@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from bot.store.importing import ROWS, Signup, address_key, rows_in
 from bot.store.listing import pairs_in
+from bot.store.proof import note_proof
 from bot.store.rows import add_missing, batches
-from bot.store.schema import consent, subscriber, subscription, suppression
+from bot.store.schema import subscriber, subscription, suppression
 from bot.store.suppression import ALL, Barrier, Hasher
 
 _NOTHING: frozenset[str] = frozenset()
@@ -136,7 +137,15 @@ class Departures:
         for (key, letter), address in pairs.items():
             if key in ids:
                 letters.setdefault(letter, []).append(ids[key])
-                connection.execute(insert(consent), self._left(key, letter, address))
+                note_proof(
+                    connection,
+                    "left",
+                    [letter],
+                    address=address,
+                    address_key=key,
+                    means=self._source,
+                    at=self._now,
+                )
         for letter, people in letters.items():
             query = delete(subscription).where(subscription.c.subscriber_id.in_(people))
             connection.execute(query if letter == ALL else query.where(subscription.c.newsletter == letter))
@@ -144,16 +153,3 @@ class Departures:
         connection.execute(
             delete(subscriber).where(subscriber.c.id.in_(list(ids.values())), subscriber.c.id.not_in(reading))
         )
-
-    def _left(self, key: str, letter: str, address: str) -> dict[str, object]:
-        return {
-            "at": self._now,
-            "address": address,
-            "address_key": key,
-            "newsletter": letter,
-            "event": "left",
-            "means": self._source,
-            "wording": None,
-            "form_url": "",
-            "ip": "",
-        }

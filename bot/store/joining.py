@@ -22,8 +22,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.store.engine import reading, writing
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
+from bot.store.proof import note_proof
 from bot.store.rows import add_missing
-from bot.store.schema import consent, knock, signup, subscriber, subscription, wording
+from bot.store.schema import knock, signup, subscriber, subscription, wording
 from bot.store.suppression import Hasher, lift
 
 WAITS = timedelta(days=7)  # for a confirmation; then the address is forgotten
@@ -177,8 +178,8 @@ class Joining:
             if row.confirmed_at is None:
                 done = update(signup).where(signup.c.id == signup_id)
                 connection.execute(done.values(confirmed_at=now))
-                note(connection, request, "asked", means="form", ip=request.ip, now=request.asked_at)
-                note(connection, request, "confirmed", means=means, ip=ip, now=now)
+                _note(connection, request, "asked", means="form", ip=request.ip, now=request.asked_at)
+                _note(connection, request, "confirmed", means=means, ip=ip, now=now)
                 self._tell(connection, request, person, new, now)
             return Confirmed(
                 subscriber=person,
@@ -259,25 +260,21 @@ class Joining:
         return person, new
 
 
-def note(
+def _note(
     connection: Connection, request: SignupRequest, event: str, *, means: str, ip: str, now: datetime
 ) -> None:
-    """One line of proof for each newsletter."""
-    rows = [
-        {
-            "at": now,
-            "address": request.address,
-            "address_key": address_key(request.address),
-            "newsletter": name,
-            "event": event,
-            "means": means,
-            "wording": request.wording.digest,
-            "form_url": request.form_url,
-            "ip": ip,
-        }
-        for name in request.newsletters
-    ]
-    connection.execute(insert(consent), rows)
+    note_proof(
+        connection,
+        event,
+        request.newsletters,
+        address=request.address,
+        address_key=address_key(request.address),
+        means=means,
+        at=now,
+        wording=request.wording.digest,
+        form_url=request.form_url,
+        ip=ip,
+    )
 
 
 def _waiting(connection: Connection, signup_id: str, now: datetime, *, lock: bool = False) -> Row | None:  # type: ignore[type-arg]

@@ -11,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Row,
     Select,
     delete,
     func,
@@ -28,6 +27,7 @@ from bot.store.engine import reading, writing
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
 from bot.store.joining import mailbox_of
+from bot.store.proof import note_proof
 from bot.store.received import letters_to
 from bot.store.rows import add_missing
 from bot.store.suppression import ALL, Hasher, suppress
@@ -81,7 +81,16 @@ class Leaving:
                     delete(wish).where(wish.c.subscriber_id == subscriber_id, wish.c.newsletter == newsletter)
                 )
                 suppress(connection, row.address_key, newsletter=newsletter, reason="left", now=now)
-                note_leaving(connection, row, newsletter, means=means, ip=ip, now=now)
+                note_proof(
+                    connection,
+                    "left",
+                    [newsletter],
+                    address=row.address,
+                    address_key=row.address_key,
+                    means=means,
+                    at=now,
+                    ip=ip,
+                )
                 event = Event(
                     kind="left", at=now, newsletter=newsletter, subscriber=row.id, address=row.address
                 )
@@ -199,15 +208,6 @@ class Leaving:
 
 
 # --------------------------------------------------------------------------- within a transaction
-
-
-def note_leaving(
-    connection: Connection, person: Row[Any], newsletter: str, *, means: str, now: datetime, ip: str = ""
-) -> None:
-    """A line of proof; ``person`` is a row of subscriber."""
-    row = {"at": now, "address": person.address, "address_key": person.address_key}
-    rest = {"newsletter": newsletter, "event": "left", "means": means, "wording": None, "form_url": ""}
-    connection.execute(insert(schema.consent), {**row, **rest, "ip": ip})
 
 
 def _forget_who_reads_nothing(connection: Connection, subscriber_id: str) -> None:
