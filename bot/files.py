@@ -37,7 +37,7 @@ def create_for_owner(path: Path, data: bytes) -> None:
         os.link(temporary, path)
     finally:
         temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -61,7 +61,16 @@ def replacing(path: Path, *, mode: int = OWNER) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What a rename or a link changed in it survives a power cut from now on."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _keep_mode(descriptor: int, like: Path) -> None:
@@ -72,12 +81,3 @@ def _keep_mode(descriptor: int, like: Path) -> None:
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, old.st_uid, old.st_gid)
     os.fchmod(descriptor, old.st_mode & 0o7777)
-
-
-def _sync_folder(folder: Path) -> None:
-    """The rename itself must survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ from bot.app.workspace import LEDGER, Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.cells import guarded
 from bot.errors import UserError
-from bot.files import replacing
+from bot.files import replacing, sync_folder
 from bot.store.everything import Sheet, everything
 from bot.store.leaving import Erased
 from bot.store.traces import mentions
@@ -106,7 +106,7 @@ def export_everything(workspace: Workspace, folder: Path) -> dict[str, int]:
     except BaseException:
         shutil.rmtree(growing, ignore_errors=True)
         raise
-    _sync(folder.parent)
+    sync_folder(folder.parent)
     return counts
 
 
@@ -143,11 +143,3 @@ def _plain(value: Any) -> Any:
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in row.items()}
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
