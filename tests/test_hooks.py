@@ -467,7 +467,7 @@ def test_a_fault_that_nobody_thought_of_is_told_and_ends_nothing(
 ) -> None:
     """The log says what and where, never what was in hand; the next look finds what is due."""
     subscribed(here)
-    monkeypatch.setattr("bot.app.hooks.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("bot.app.hooks.LOOK_EVERY", timedelta(milliseconds=10))
     take, broken = here.hooks.take, [RuntimeError(f"{READER} could not be told")]
 
     def taken(*args: object, **kwargs: object) -> object:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from bot.app.bounces import Readings, read_bounces, sweep_refusals
+from bot.app.chores import repeat_until_stopped
 from bot.app.postbox import box_opener, is_configured
 from bot.app.workspace import Workspace
 from bot.audience.bounces.boxes import Box
-from bot.errors import BroadsideError
-
-log = logging.getLogger(__name__)
 
 EVERY = timedelta(minutes=5)
 
@@ -35,15 +31,15 @@ def attend(
 
 async def attend_until_stopped(workspace: Workspace, stop: asyncio.Event) -> None:
     """A round now and every few minutes; a mailbox that does not answer stops nothing else."""
-    while workspace.mode == "live" and not stop.is_set():
-        try:
-            await asyncio.to_thread(_round, workspace)
-        except BroadsideError as error:
-            log.warning("bounces were not read: %s", error)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), EVERY.total_seconds())
+    if workspace.mode != "live":
+        return
+
+    async def look() -> None:
+        await asyncio.to_thread(_look, workspace)
+
+    await repeat_until_stopped(look, stop, every=EVERY, failed="bounces were not read")
 
 
-def _round(workspace: Workspace) -> None:
+def _look(workspace: Workspace) -> None:
     opener = box_opener(workspace) if is_configured(workspace) else None
     attend(workspace, opener, datetime.now(UTC))

@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import bot
+from bot.app.chores import repeat_until_stopped
 from bot.app.telling import id_of
 from bot.app.workspace import Workspace
 from bot.config import HookTable
-from bot.errors import NotFoundError, StoreError, place_of
+from bot.errors import NotFoundError
 from bot.hooks.answers import LEASE, Answer, Verdict, judge
 from bot.hooks.signing import headers
 from bot.store.engine import writing
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 
 ISSUE_SENT = "issue.sent"
 TEST = "test"  # the event of ``bot hooks test``; nobody has to ask for it
-LOOK_EVERY = 5.0  # seconds between two looks for something to tell
-_SWEEP_EVERY = 3600.0
+LOOK_EVERY = timedelta(seconds=5)  # between two looks for something to tell
+_SWEEP_EVERY = timedelta(hours=1)
 _RECENT = timedelta(days=30)
 _AT_ONCE = 100  # calls of one hook before the others have their turn
 
@@ -129,26 +129,20 @@ async def tell_due(
 async def tell_until_stopped(
     workspace: Workspace, stop: asyncio.Event, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
-    """Tell whatever is due, again and again, beside the sending. A database that is away comes back.
-
-    Nothing ends it but ``stop``: of a fault that nobody thought of the log says what and where.
-    """
+    """Tell whatever is due, again and again, beside the sending. A database that is away comes back."""
     if not workspace.settings.hooks or workspace.mode == "rehearsal":
         return
-    loop = asyncio.get_running_loop()
-    swept = -_SWEEP_EVERY
-    while not stop.is_set():
-        try:
-            await tell_due(workspace, clock=clock, stopping=stop.is_set)
-            if loop.time() - swept >= _SWEEP_EVERY:
-                await asyncio.to_thread(workspace.hooks.sweep, clock())
-                swept = loop.time()
-        except StoreError as error:
-            _log.warning("hooks: %s", error)
-        except Exception as error:
-            _log.error("hooks: %s in %s; trying again", type(error).__name__, place_of(error))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_EVERY)
+
+    async def look() -> None:
+        await tell_due(workspace, clock=clock, stopping=stop.is_set)
+
+    async def sweep() -> None:
+        await asyncio.to_thread(workspace.hooks.sweep, clock())
+
+    await asyncio.gather(
+        repeat_until_stopped(look, stop, every=LOOK_EVERY, failed="hooks were not told"),
+        repeat_until_stopped(sweep, stop, every=_SWEEP_EVERY, failed="old calls of hooks were not deleted"),
+    )
 
 
 async def try_out(workspace: Workspace, name: str, *, now: datetime) -> Answer:

@@ -11,15 +11,15 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from bot.app.chores import repeat_until_stopped
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.confirming import confirm_token, in_time
-from bot.errors import AudienceError, DeliveryError, StoreError, TemporaryFailure, UnknownOutcome
+from bot.errors import AudienceError, DeliveryError, TemporaryFailure, UnknownOutcome
 from bot.model import ListFields, Message, Newsletter, Recipient, delivery_key
 from bot.rendering.text import wrap
 from bot.store.joining import Asked, Confirmed, Limits, SignupRequest, Wording
@@ -27,6 +27,7 @@ from bot.store.joining import Asked, Confirmed, Limits, SignupRequest, Wording
 MEANS = "confirmation page"
 PAUSES = (10.0, 60.0)  # seconds before a mail server that said "later" is asked again
 FORGET_EVERY = timedelta(hours=1)
+SEND_EVERY = timedelta(minutes=5)
 GRACE = timedelta(minutes=5)  # so long whoever took the form in has for the mail
 
 _log = logging.getLogger(__name__)
@@ -171,6 +172,17 @@ async def send_unsent(workspace: Workspace, *, now: datetime) -> int:
     return sent
 
 
+async def send_unsent_until_stopped(
+    workspace: Workspace, stop: asyncio.Event, *, clock: Callable[[], datetime]
+) -> None:
+    """Now and every few minutes, while pages are served."""
+
+    async def send() -> None:
+        await send_unsent(workspace, now=clock())
+
+    await repeat_until_stopped(send, stop, every=SEND_EVERY, failed="promised confirmations were not sent")
+
+
 async def _sent(
     workspace: Workspace, request: SignupRequest, message: Message, pauses: Sequence[float], now: datetime
 ) -> bool:
@@ -234,10 +246,8 @@ async def forget_until_stopped(
     workspace: Workspace, stop: asyncio.Event, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
     """Now and every hour: what we promise to delete goes, also while no page is served."""
-    while not stop.is_set():
-        try:
-            await asyncio.to_thread(forget, workspace, now=clock())
-        except StoreError as error:
-            _log.warning("old sign-ups were not deleted: %s; trying again in an hour", error)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), FORGET_EVERY.total_seconds())
+
+    async def look() -> None:
+        await asyncio.to_thread(forget, workspace, now=clock())
+
+    await repeat_until_stopped(look, stop, every=FORGET_EVERY, failed="old sign-ups were not deleted")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Match, Router
 
 import bot
-from bot.app.joining import send_unsent
+from bot.app.joining import forget_until_stopped, send_unsent_until_stopped
 from bot.app.workspace import Workspace
-from bot.errors import StoreError, place_of
+from bot.errors import StoreError
 from bot.web import archive, readers
 from bot.web.pages import Pages
 from bot.web.readers import Clock
@@ -30,7 +29,6 @@ _NOT_WATCHED: Any = {"tracing": False, "metrics": False, "logs": False, "auto_co
 _log = logging.getLogger("bot.web")
 _TITLES = {404: "missing", 405: "refused", 400: "refused"}
 _LATER = {"retry-after": "120"}
-_SWEEP_EVERY, _LOOK_EVERY = 3600, 300  # seconds
 
 
 def create_app(
@@ -42,10 +40,15 @@ def create_app(
 
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:
-        chores = asyncio.create_task(_look_after(workspace, clock))
+        stop = asyncio.Event()
+        chores = [
+            asyncio.create_task(send_unsent_until_stopped(workspace, stop, clock=clock)),
+            asyncio.create_task(forget_until_stopped(workspace, stop, clock=clock)),
+        ]
         yield
-        chores.cancel()
-        await asyncio.wait([chores])
+        for chore in chores:  # a mail that is on its way is not waited for: whoever starts next goes on
+            chore.cancel()
+        await asyncio.wait(chores)
         await workspace.close()
 
     app = FastAPI(
@@ -98,22 +101,6 @@ def create_app(
     for router in routers:
         app.include_router(router)
     return app
-
-
-async def _look_after(workspace: Workspace, clock: Clock) -> None:
-    """Send what a server that died left unsent, and forget who asked and never confirmed."""
-    swept = -float(_SWEEP_EVERY)
-    while True:
-        try:
-            await send_unsent(workspace, now=clock())
-            if time.monotonic() - swept >= _SWEEP_EVERY:
-                await asyncio.to_thread(workspace.joining.sweep, clock())
-                swept = time.monotonic()
-        except StoreError as error:
-            _log.warning("sign-ups were not looked after: %s", error)
-        except Exception as error:
-            _log.error("sign-ups: %s in %s; trying again", type(error).__name__, place_of(error))
-        await asyncio.sleep(_LOOK_EVERY)
 
 
 def _allowed(routers: Iterable[Router], request: Request) -> Iterable[str]:
