@@ -242,6 +242,20 @@ def test_one_slow_domain_alone_reaches_its_own_rate() -> None:
     assert len(times["web.de"]) == pytest.approx(50, abs=5)
 
 
+@pytest.mark.parametrize("account", [None, 2, 14, 100])
+@pytest.mark.parametrize("domain", [0.5, 1, 3, 20])
+def test_a_domain_keeps_its_rate_whatever_the_account_may(account: float | None, domain: float) -> None:
+    """Without a limit per second of the account, too: nothing is given out further ahead than is believed."""
+    rules = PaceRules(per_second=account, domains={"*": Quota(per_second=domain)})
+
+    times = many(rules, {"web.de": 50}, rounds=600)["web.de"]
+
+    rate = min(domain, account or domain)
+    assert max(times) < 600 * 0.05 + 1
+    assert fullest(times, 1) <= -(-domain // 1)
+    assert len(times) == pytest.approx(30 * rate, abs=rate + 3)
+
+
 def test_a_domain_that_got_nothing_is_told_when_to_ask_again() -> None:
     """Its letters can be put aside until then."""
     rules = PaceRules(per_second=100, domains={"web.de": Quota(per_hour=1)})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import heappop, heappush
 
-from bot.pace.account import Account, ask_again, lead, room, spaced, taken
+from bot.pace.account import AHEAD, Account, ask_again, lead, room, spaced, taken
 from bot.pace.quota import PaceRules, Quota
 
 
@@ -157,12 +157,15 @@ class _Queue:
         self._waiting: list[tuple[float, int, _Line]] = []
 
     def serve(self, own: tuple[float, ...], lines: list[_Line], grace: float) -> None:
-        """Give the account's slots, one after the other, until one finds no line that is ready for it."""
+        """Give the account's slots, one after the other, until one finds no line that is ready for it.
+
+        A domain's slot may be a little later than the account's, but never beyond what is given out ahead.
+        """
         for number, line in enumerate(lines):
             if line.left > 0:
                 self._line_up(number, line)
         for moment in own:
-            while self._waiting and self._waiting[0][0] <= moment + grace:
+            while self._waiting and self._waiting[0][0] <= min(moment + grace, AHEAD):
                 _, number, line = heappop(self._waiting)
                 heappush(self._runnable, (line.place, number, line))
             if not self._runnable:
