@@ -25,6 +25,8 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+_OURS = Path(__file__).parent
+
 
 class BroadsideError(Exception):
     """Everything this program raises on purpose."""
@@ -144,3 +146,18 @@ def place_of(error: BaseException) -> str:
     while trace and trace.tb_next:
         trace = trace.tb_next
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
+
+
+def fault_of(error: BaseException) -> str:
+    """Type and place of what nobody thought of: "KeyError at bot/web/app.py:12".
+
+    Never its text, which may hold an address, a token, or what a stranger typed.
+    """
+    trace = error.__traceback__
+    if trace is None:
+        return type(error).__name__
+    while trace.tb_next:
+        trace = trace.tb_next
+    file = Path(trace.tb_frame.f_code.co_filename)
+    place = file.relative_to(_OURS.parent) if file.is_relative_to(_OURS) else file.name
+    return f"{type(error).__name__} at {place}:{trace.tb_lineno}"

@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from bot.channels.base import MassChannel, Parcel
-from bot.errors import Blame, DeliveryError, Lost, PermanentFailure, StoreError, TemporaryFailure
+from bot.errors import Blame, DeliveryError, Lost, PermanentFailure, StoreError, TemporaryFailure, fault_of
 from bot.model import Message, State
 from bot.sender.books import GLANCE, LEASE, Books
 from bot.sender.hand import Hand, Values, later
@@ -227,7 +226,7 @@ class MailingSender:
             except DeliveryError as error:
                 self._note(hand, claimed, error)
             except Exception as error:
-                failure = TemporaryFailure(f"could not be prepared: {_where(error)}")
+                failure = TemporaryFailure(f"could not be prepared: {fault_of(error)}")
                 self._tell(f"{hand.chunk.mailing.subject} {failure}")
                 self._note(hand, claimed, failure)
         self._news.set()
@@ -374,10 +373,3 @@ class MailingSender:
 
     def _tell(self, problem: str) -> None:
         self._tally.tell(f"{self._channel.name}: {problem}")
-
-
-def _where(error: Exception) -> str:
-    """An unexpected error's type and place. Never its text, which may hold an address or a token."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + place

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from pathlib import PurePath
 from typing import TypeVar
 
 from bot.channels.base import Channel
-from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure, UnknownOutcome
+from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure, UnknownOutcome, fault_of
 from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, Message, Recipient, State
 from bot.sender.report import Report, without_addresses
 from bot.store.ledger import Ledger
@@ -100,9 +98,9 @@ class Sender:
         except StoreError:
             raise
         except Exception as error:
-            desk.tell(f"{channel.name}: {delivery.subject} could not be prepared: {_where(error)}")
+            desk.tell(f"{channel.name}: {delivery.subject} could not be prepared: {fault_of(error)}")
             return delivery.deferred(
-                TemporaryFailure(f"could not be prepared: {_where(error)}"), self.clock()
+                TemporaryFailure(f"could not be prepared: {fault_of(error)}"), self.clock()
             )
         if prepared is None:
             return delivery.cancelled("no longer subscribed", self.clock())
@@ -127,7 +125,7 @@ class Sender:
             return _not_its_fault(delivery, error, now)
         if isinstance(error, PermanentFailure):
             return delivery.failed(error, now)
-        reason = error.problem if isinstance(error, UnknownOutcome) else f"unexpected {_where(error)}"
+        reason = error.problem if isinstance(error, UnknownOutcome) else f"unexpected {fault_of(error)}"
         return delivery.unknown(reason, now)
 
     # ----------------------------------------------------------------------- recovery
@@ -157,7 +155,7 @@ class Sender:
         except UnknownOutcome as error:
             return delivery.unknown(error.problem, self.clock())
         except Exception as error:
-            return delivery.unknown(f"unexpected {_where(error)}", self.clock())
+            return delivery.unknown(f"unexpected {fault_of(error)}", self.clock())
         if receipt is not None:
             return delivery.sent(receipt, self.clock())
         return _back_in_line(delivery, self.clock())
@@ -184,13 +182,6 @@ def _not_its_fault(delivery: Delivery, error: PermanentFailure, now: datetime) -
         error=error.problem,
         code=error.code,
     )
-
-
-def _where(error: Exception) -> str:
-    """An unexpected error's type and place. Never its text, which may hold an address or a token."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + place
 
 
 async def _all(tasks: Iterable[Coroutine[object, object, None]]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.errors import place_of
+from bot.errors import fault_of
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -58,7 +58,7 @@ class Guard:
         except _TooSlow:
             await answer.plain(408, "This took too long.")
         except Exception as error:  # what went wrong is told without what the visitor sent
-            _log.error("%s in %s", type(error).__name__, place_of(error))
+            _log.error("%s", fault_of(error))
             await answer.plain(500, "A fault on our side. Please try again in some minutes.")
         _log_line(scope, method, answer.status, began)
 
