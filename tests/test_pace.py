@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from bot.errors import Blame, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.pace import (
+    AHEAD,
+    FRONT,
     Account,
     Allowance,
     Grant,
@@ -161,11 +163,12 @@ asks = st.lists(
 
 @given(rules=limits, asks=asks)
 def test_no_window_ever_holds_more_than_allowed(rules: PaceRules, asks: list[tuple[float, int]]) -> None:
-    """Not a second, an hour, a day, nor a day of the warm-up; and no slot is in the past."""
+    """Not a second, an hour, a day, nor a day of the warm-up, single ones among them; no slot is past."""
     account, now, times, days = FRESH, NOW, list[float](), Counter[date]()
     for pause, want in asks:
         now += seconds(pause)
-        account, grant = one(account, rules, want, now)
+        done = reserve(account, {}, rules, {"": want}, now, ahead=FRONT if want < 3 else AHEAD)
+        account, grant = done.account, done.grant
         times += [(grant.now - NOW).total_seconds() + offset for offset, _ in grant.slots]
         days[grant.now.date()] += grant.count
         assert grant.count <= want
@@ -201,6 +204,25 @@ def test_an_idle_account_saves_nothing_up() -> None:
     _, grant = one(account, rules, 3, NOW + seconds(3600))
 
     assert [offset for offset, _ in grant.slots] == pytest.approx([0, 0.1, 0.2])
+
+
+def test_one_message_goes_before_an_issue() -> None:
+    """However many ask for all there is: who looks further ahead finds a slot each time, at the same pace."""
+    rules = PaceRules(per_second=2)
+    account, times, waits = FRESH, list[float](), list[float]()
+    for step in range(200):
+        now = NOW + seconds(step * 0.05)
+        account, grant = one(account, rules, 9, now)
+        times += [step * 0.05 + offset for offset, _ in grant.slots]
+        if step % 40 == 20:
+            single = reserve(account, {}, rules, {"": 1}, now, ahead=FRONT)
+            account, (slot, _) = single.account, single.grant.slots[0]
+            waits.append(slot)
+            times.append(step * 0.05 + slot)
+
+    assert max(waits) <= 1.5 + 1e-5
+    assert fullest(times, 1) <= 2
+    assert len(times) == pytest.approx(20, abs=3)
 
 
 # --------------------------------------------------------------------------- domains

@@ -249,6 +249,19 @@ def test_what_was_noted_is_kept_when_it_cannot_be_written(pace: Pace) -> None:
     assert (row.seen, row.complained) == (41, 1)
 
 
+def test_each_account_is_judged_by_its_own_rules(pace: Pace) -> None:
+    """Whoever writes one account's answers leaves the other's for whom that knows its rules."""
+    for name in ("mail", "strict"):
+        pace.note(name, REFUSED, count=30)
+
+    said = pace.flush({"mail": PaceRules(pause=Guard(refused=1))}, only="mail", now=NOW)
+    seen = {name: row.seen for name, row in pace.accounts().items()}
+    rest = pace.flush({"strict": PaceRules()}, only="strict", now=NOW)
+
+    assert (said, seen) == ((), {"mail": 30})
+    assert [sentence.partition(":")[0] for sentence in rest] == ["strict"]
+
+
 def test_nothing_noted_writes_nothing(pace: Pace) -> None:
     """An idle second costs no transaction."""
     pace.note("mail", TemporaryFailure("greylisted", code=450))

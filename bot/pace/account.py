@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bot.pace.quota import Quota, Ramp, next_midnight
 
 AHEAD = 1.0  # seconds: no slot further away is given out, so that a pause or a new limit acts soon
+FRONT = 2.0  # seconds, for a single message that somebody waits for: it finds a slot before an issue does
 BATCH = 0.5  # seconds of quota that one asker gets at most; a crash wastes no more
 PAUSED_WAIT = timedelta(seconds=30)  # a paused account waits for a person; look again now and then
 UNLIMITED = 1 << 62
@@ -70,31 +71,32 @@ def room(row: Account, quota: Quota, ramp: Ramp | None, now: datetime, zone: tzi
     return max(full, key=lambda each: each.wait) if full else min(rooms)
 
 
-def spaced(row: Account, quota: Quota, want: int, now: datetime) -> tuple[float, ...]:
-    """The next slots by the limit per second, in seconds from now; none beyond ``AHEAD``."""
+def spaced(row: Account, quota: Quota, want: int, now: datetime, ahead: float = AHEAD) -> tuple[float, ...]:
+    """The next slots by the limit per second, in seconds from now; none further ``ahead``."""
     if not quota.per_second:
         return (0.0,) * want
     step = quota.interval
     first = lead(row, quota, now) - (quota.burst - 1) * step
     most = min(want, max(quota.burst, int(quota.per_second * BATCH), 1))
-    return tuple(o for k in range(most) if (o := max(0.0, first + k * step)) <= AHEAD)
+    return tuple(o for k in range(most) if (o := max(0.0, first + k * step)) <= ahead)
 
 
-def ask_again(row: Account, quota: Quota, now: datetime) -> float:
+def ask_again(row: Account, quota: Quota, now: datetime, ahead: float = AHEAD) -> float:
     """Seconds to wait when no slot was in sight; a little longer, so that then there are some."""
-    return max(lead(row, quota, now) - (quota.burst - 1) * quota.interval - AHEAD / 2, 0.0)
+    return max(lead(row, quota, now) - (quota.burst - 1) * quota.interval - ahead / 2, 0.0)
 
 
 def lead(row: Account, quota: Quota, now: datetime) -> float:
     """Seconds until the first moment that is not given out yet; never negative.
 
-    Nothing beyond the bound was ever given out: a ``tat`` there means that the clock was set back.
+    Nothing beyond the bound was ever given out: a ``tat`` there means that the clock was set back. Then there
+    is a slot where the next asker finds it, whoever that is.
     """
     if row.tat is None:
         return 0.0
     found = max((row.tat - now).total_seconds(), 0.0)
-    furthest = AHEAD + (quota.burst - 1) * quota.interval
-    return found if found <= furthest + quota.interval + _ROUNDING else furthest
+    rest = (quota.burst - 1) * quota.interval
+    return found if found <= FRONT + rest + quota.interval + _ROUNDING else AHEAD + rest
 
 
 def taken(

@@ -54,17 +54,22 @@ def reserve(
     wants: Mapping[str, int],
     now: datetime,
     zone: tzinfo = UTC,
+    *,
+    ahead: float = AHEAD,
 ) -> Reservation:
-    """Up to so many slots for each domain, "" for any; ``domains`` are the rows of those with limits."""
+    """Up to so many slots for each domain, "" for any; ``domains`` are the rows of those with limits.
+
+    None is further ``ahead`` than so many seconds: AHEAD, or FRONT for what goes before an issue.
+    """
     now = now.astimezone(UTC)
     whole = room(account, rules, rules.ramp, now, zone)
-    own = spaced(account, rules, min(sum(wants.values()), whole.left), now) if whole.left > 0 else ()
+    own = spaced(account, rules, min(sum(wants.values()), whole.left), now, ahead) if whole.left > 0 else ()
     if not own:
-        wait, reason = (ask_again(account, rules, now), _BUSY) if whole.left > 0 else whole[1:]
+        wait, reason = (ask_again(account, rules, now, ahead), _BUSY) if whole.left > 0 else whole[1:]
         none = Grant(now=now, wait=timedelta(seconds=wait), reason=reason)
         return Reservation(grant=none, account=account, domains=dict(domains))
     lines = [_line(domain, want, domains.get(domain), rules, now, zone) for domain, want in wants.items()]
-    _Queue(account.used).serve(own, lines, rules.grace)
+    _Queue(account.used).serve(own, lines, rules.grace, ahead)
     grace = min([rules.grace, *(line.quota.grace for line in lines if line.quota)])
     return Reservation(
         grant=_grant(now, lines, grace),
@@ -156,7 +161,7 @@ class _Queue:
         self._runnable: list[tuple[float, int, _Line]] = []
         self._waiting: list[tuple[float, int, _Line]] = []
 
-    def serve(self, own: tuple[float, ...], lines: list[_Line], grace: float) -> None:
+    def serve(self, own: tuple[float, ...], lines: list[_Line], grace: float, ahead: float) -> None:
         """Give the account's slots, one after the other, until one finds no line that is ready for it.
 
         A domain's slot may be a little later than the account's, but never beyond what is given out ahead.
@@ -165,7 +170,7 @@ class _Queue:
             if line.left > 0:
                 self._line_up(number, line)
         for moment in own:
-            while self._waiting and self._waiting[0][0] <= min(moment + grace, AHEAD):
+            while self._waiting and self._waiting[0][0] <= min(moment + grace, ahead):
                 _, number, line = heappop(self._waiting)
                 heappush(self._runnable, (line.place, number, line))
             if not self._runnable:

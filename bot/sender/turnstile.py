@@ -136,7 +136,8 @@ class Turnstile:
         if new:
             self._told += new
             self._store.note(self._account, Outcome.ACCEPTED, count=new)
-        self.said += self._store.flush({self._account: self._rules}, now=self._now())
+        rules = {self._account: self._rules}
+        self.said += self._store.flush(rules, only=self._account, now=self._now())
 
     def _needs_more(self) -> bool:
         now = time.monotonic()

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, or_, select, update
 
 from bot.errors import DeliveryError
-from bot.pace import Account, Grant, Noted, Outcome, PaceRules, judged, outcome_of, reserve, resumed
+from bot.pace import AHEAD, Account, Grant, Noted, Outcome, PaceRules, judged, outcome_of, reserve, resumed
 from bot.pace.account import Tally
 from bot.store.engine import reading, writing
 from bot.store.rows import add_missing, batches
@@ -42,11 +42,13 @@ class Pace:
         rules: PaceRules,
         want: int | Mapping[str, int] = 1,
         *,
+        ahead: float = AHEAD,
         now: datetime | None = None,
         connection: Connection | None = None,
     ) -> Grant:
         """Up to so many slots, or so many for each recipient domain; never more than every limit allows.
 
+        ``ahead=FRONT`` looks further ahead than others do, and so finds a slot before them.
         With ``connection`` it happens in the caller's transaction; then let it be the last thing there,
         because the row stays locked until that ends. ``now`` stands in for the database's clock.
         """
@@ -55,7 +57,7 @@ class Pace:
         with self._writing(connection) as work:
             rows, clock = _locked(work, account, ["", *limited], synced=connection is not None)
             before = {domain: rows[domain] for domain in limited}
-            done = reserve(rows[""], before, rules, wants, now or clock, self.zone)
+            done = reserve(rows[""], before, rules, wants, now or clock, self.zone, ahead=ahead)
             changed = {"": done.account, **done.domains} if done.grant.count else {}
             _write(work, account, {d: row for d, row in changed.items() if row != rows[d]})
         return done.grant
@@ -85,12 +87,17 @@ class Pace:
         self,
         rules: Mapping[str, PaceRules],
         *,
+        only: str | None = None,
         now: datetime | None = None,
         connection: Connection | None = None,
     ) -> tuple[str, ...]:
-        """Write what was noted, every second or so; a sentence for each account that pauses because of it."""
+        """Write what was noted, every second or so; a sentence for each account that pauses because of it.
+
+        Who knows the rules of one account alone says ``only`` that.
+        """
         with self._lock:
-            noted, self._noted = self._noted, {}
+            noted = {key: said for key, said in self._noted.items() if only in (None, key[0])}
+            self._noted = {key: said for key, said in self._noted.items() if key not in noted}
         if not noted:
             return ()
         try:
