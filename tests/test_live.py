@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import insert
 
 from bot.app.loop import LONGEST_NAP, nap
-from bot.app.preview import draft
-from bot.app.publish import Outgoing
+from bot.app.preview import draft, trial_issue
+from bot.app.publish import Outgoing, tick
 from bot.app.readers import add_reader
 from bot.app.workspace import Workspace
 from bot.model import Issue, State
@@ -127,6 +127,29 @@ async def test_each_reader_gets_the_issue_as_they_want_it(live: Live) -> None:
     assert summary in part(mails[plain], "plain").replace("\n", " ")
     assert summary not in part(mails[headlines], "plain").replace("\n", " ")
     assert all(mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click" for mail in mails.values())
+
+
+async def test_only_what_may_be_recorded_asks_what_the_readers_want(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preview and a test mail have the ordinary words; a dry run walks the way of the real one."""
+    workspace = Workspace(live.here, readonly=True)
+    asked: list[str] = []
+    wishes = workspace.audience.wishes
+
+    def watched(newsletter: str) -> frozenset[tuple[str, str]]:
+        asked.append(newsletter)
+        return wishes(newsletter)
+
+    monkeypatch.setattr(workspace.audience, "wishes", watched)
+
+    draft(workspace, (), newsletter=None, now=NOW - MINUTE)
+    trial_issue(workspace, newsletter="weekly", now=NOW - MINUTE)
+    assert asked == []
+
+    await tick(workspace, NOW, dry_run=True)
+    assert asked == ["weekly"]
+    workspace.release()
 
 
 async def test_no_picture_says_where_it_was_taken(live: Live) -> None:

@@ -185,31 +185,36 @@ async def _rendered(
 
 async def _words(workspace: Workspace, what: Issue | Post, *, refresh: bool) -> Outgoing:
     if isinstance(what, Issue):
-        return issue_words(workspace, what)
+        return replace(issue_words(workspace, what), variants=issue_variants(workspace, what))
     if refresh:
         await workspace.channels[what.channel].refresh()
     return post_words(workspace, what)
 
 
 def issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
-    """The final words of an issue and how many readers it has."""
+    """The ordinary final words of an issue and how many readers it has."""
     newsletter = workspace.newsletter(issue.newsletter)
-    publication, templates = workspace.settings.publication.value, workspace.templates
-    message = render_issue(issue, newsletter, publication, templates)
+    message = render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
     return Outgoing(
         what=issue,
         channel=newsletter.channel,
         message=message,
-        variants={
-            variant_name(of, form): render_issue(
-                issue, replace(newsletter, lang=lang), publication, templates, form=form
-            )
-            for of, lang, form in _wishes(workspace, newsletter)
-        },
         recipients=count_readers(workspace, newsletter),
         length=len(message.html.encode()),
         limit=HTML_BYTES,
     )
+
+
+def issue_variants(workspace: Workspace, issue: Issue) -> dict[str, Message]:
+    """Its other words for some readers, by name: for whoever records it, or would."""
+    newsletter = workspace.newsletter(issue.newsletter)
+    publication, templates = workspace.settings.publication.value, workspace.templates
+    return {
+        variant_name(of, form): render_issue(
+            issue, replace(newsletter, lang=lang), publication, templates, form=form
+        )
+        for of, lang, form in _wishes(workspace, newsletter)
+    }
 
 
 def _wishes(workspace: Workspace, newsletter: Newsletter) -> Iterator[tuple[str, str, Form]]:
