@@ -140,14 +140,6 @@ class UnknownOutcome(DeliveryError):
     """It may have gone out: the answer was lost after the irreversible call began."""
 
 
-def place_of(error: BaseException) -> str:
-    """File and line of a fault that nobody thought of: its own words may hold what a stranger typed."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
-
-
 def fault_of(error: BaseException) -> str:
     """Type and place of what nobody thought of: "KeyError at bot/web/app.py:12".
 

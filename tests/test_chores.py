@@ -51,7 +51,7 @@ async def test_a_fault_that_nobody_thought_of_ends_nothing(caplog: pytest.LogCap
     ((level, words),) = await told(caplog, RuntimeError(f"{READER} could not be dusted"))
 
     assert level == logging.ERROR
-    assert words.startswith(f"{FAILED}: RuntimeError in {__file__}:")
+    assert words.startswith(f"{FAILED}: RuntimeError at {Path(__file__).name}:")
     assert READER not in caplog.text
 
 
@@ -62,7 +62,7 @@ async def test_an_error_whose_words_may_hold_an_address_is_told_without_them(
     """A server's own answer repeats the address that it refuses."""
     ((_, words),) = await told(caplog, error)
 
-    assert f"{type(error).__name__} in " in words
+    assert f"{type(error).__name__} at " in words
     assert READER not in caplog.text
 
 
@@ -130,7 +130,7 @@ async def test_a_fault_does_not_end_the_reading_of_bounces(
         await attend_until_stopped(workspace, stop)
     workspace.release()
 
-    assert "bounces were not read: RuntimeError in" in caplog.text
+    assert "bounces were not read: RuntimeError at" in caplog.text
     assert READER not in caplog.text
 
 

@@ -487,7 +487,7 @@ def test_a_fault_that_nobody_thought_of_is_told_and_ends_nothing(
     asyncio.run(run())
 
     assert len(server.heard) == 1
-    assert "RuntimeError in" in caplog.text
+    assert "RuntimeError at" in caplog.text
     assert READER not in caplog.text
 
 

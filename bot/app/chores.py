@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from bot.errors import AudienceError, BroadsideError, DeliveryError, place_of
+from bot.errors import AudienceError, BroadsideError, DeliveryError, fault_of
 
 _log = logging.getLogger(__name__)
 _MAY_NAME_A_READER = (AudienceError, DeliveryError)  # in its own words, or in a server's
@@ -40,4 +40,4 @@ def _said(error: Exception) -> tuple[str, int]:
     """What the log may say of it, and how loudly."""
     if isinstance(error, BroadsideError) and not isinstance(error, _MAY_NAME_A_READER):
         return str(error), logging.WARNING
-    return f"{type(error).__name__} in {place_of(error)}", logging.ERROR
+    return fault_of(error), logging.ERROR
