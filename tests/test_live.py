@@ -18,8 +18,9 @@ from sqlalchemy import insert
 
 from bot.app.loop import LONGEST_NAP, nap
 from bot.app.preview import draft, trial_issue
-from bot.app.publish import Outgoing, tick
+from bot.app.publish import tick
 from bot.app.readers import add_reader
+from bot.app.words import Outgoing
 from bot.app.workspace import Workspace
 from bot.model import Issue, State
 from bot.store.engine import writing

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bot.app.preview import draft
-from bot.app.publish import Outgoing
 from bot.app.readers import add_reader
 from bot.app.setup import make_workspace
+from bot.app.words import Outgoing
 from bot.app.workspace import Workspace
 from bot.model import Message
 from tests.support.live_workspace import NOW, ended, personal_words, start

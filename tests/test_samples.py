@@ -12,8 +12,8 @@ import pytest
 from support.commands import bot
 
 from bot.app.preview import draft
-from bot.app.publish import Outgoing, personal
 from bot.app.setup import make_workspace
+from bot.app.words import Outgoing, personal
 from bot.app.workspace import Workspace
 from bot.channels.telegram.html import check_html
 from bot.model import Issue, Recipient

@@ -12,7 +12,7 @@ from pathlib import Path
 import nh3
 from markupsafe import Markup
 
-from bot.app.publish import Outgoing
+from bot.app.words import Outgoing
 from bot.app.workspace import Workspace
 from bot.files import write_atomically
 from bot.model import Delivery, Media, Message, State

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.app.outbox import card, write_edition, write_page
-from bot.app.publish import Outgoing, history, issue_words, post_words
+from bot.app.publish import history
+from bot.app.words import Outgoing, issue_words, post_words
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
 from bot.model import Issue, Item, Newsletter, Post

@@ -8,55 +8,26 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from operator import add
 
+from bot.app.words import Outgoing, issue_variants, issue_words, post_words
 from bot.app.workspace import STOP_FILE, Workspace
-from bot.audience.tokens import unsubscribe_token, unsubscribe_tokens
+from bot.audience.tokens import unsubscribe_tokens
 from bot.channels.base import MassChannel
 from bot.checks import check_item
 from bot.errors import DeliveryError, UserError
-from bot.model import (
-    Form,
-    History,
-    Issue,
-    Item,
-    Level,
-    Message,
-    Newsletter,
-    Plan,
-    Post,
-    Recipient,
-    State,
-    Status,
-    variant_name,
-)
+from bot.model import History, Issue, Item, Level, Plan, Post, State, Status
 from bot.planner import plan as make_plan
 from bot.reader import Queue
-from bot.rendering.issue import HTML_BYTES, render_issue
-from bot.rendering.personal import personalised
-from bot.rendering.posts import render_post
 from bot.sender import MailingSender, Report, Sender, Turnstile
 from bot.store.chunks import Mailing
 from bot.store.lock import database_lock, tick_lock
 
 Clock = Callable[[], datetime]
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outgoing:
-    """One thing of the plan with its final words, and how many it goes to."""
-
-    what: Issue | Post
-    channel: str
-    message: Message
-    variants: Mapping[str, Message] = field(default_factory=dict)  # other words for some readers, by name
-    recipients: int
-    length: int
-    limit: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,77 +162,6 @@ async def _words(workspace: Workspace, what: Issue | Post, *, refresh: bool) -> 
     return post_words(workspace, what)
 
 
-def issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
-    """The ordinary final words of an issue and how many readers it has."""
-    newsletter = workspace.newsletter(issue.newsletter)
-    message = render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
-    return Outgoing(
-        what=issue,
-        channel=newsletter.channel,
-        message=message,
-        recipients=count_readers(workspace, newsletter),
-        length=len(message.html.encode()),
-        limit=HTML_BYTES,
-    )
-
-
-def issue_variants(workspace: Workspace, issue: Issue) -> dict[str, Message]:
-    """Its other words for some readers, by name: for whoever records it, or would."""
-    newsletter = workspace.newsletter(issue.newsletter)
-    publication, templates = workspace.settings.publication.value, workspace.templates
-    return {
-        variant_name(of, form): render_issue(
-            issue, replace(newsletter, lang=lang), publication, templates, form=form
-        )
-        for of, lang, form in _wishes(workspace, newsletter)
-    }
-
-
-def _wishes(workspace: Workspace, newsletter: Newsletter) -> Iterator[tuple[str, str, Form]]:
-    """The languages and forms that its readers want beside the ordinary one.
-
-    First as their readers wrote it, then as we know it: for a language that the house has no words in, it
-    is the newsletter's own.
-    """
-    if workspace.mode == "rehearsal":
-        wished = {(reader.lang, "") for reader in workspace.settings.rehearsal_readers}
-    else:
-        wished = set(workspace.audience.wishes(newsletter.name))
-    wished |= {("", form) for _, form in wished}
-    for of, form in sorted(wished):
-        lang = workspace.templates.strings(of)["lang"] if of else newsletter.lang
-        speaks_it = of.casefold().startswith(lang.casefold())
-        if of and (not speaks_it or lang == newsletter.lang):
-            continue
-        if of or form:
-            yield of, lang, Form(form)
-
-
-def post_words(workspace: Workspace, post: Post) -> Outgoing:
-    """The final words of a post, fitted to its channel."""
-    channel = workspace.channels[post.channel]
-    limits = channel.limits
-    message = render_post(
-        post.item,
-        kind=workspace.settings.channels[post.channel].type,
-        templates=workspace.templates,
-        length=channel.length,
-        characters=limits.characters,
-        caption=limits.caption,
-        alt_text=limits.alt_text,
-        media=limits.media > 0,
-    )
-    note = channel.length(message.content_note) if message.content_note else 0
-    return Outgoing(
-        what=post,
-        channel=post.channel,
-        message=replace(message, date=post.slot),
-        recipients=1,
-        length=channel.length(message.text) + note,
-        limit=(limits.caption or limits.characters) if message.media else limits.characters,
-    )
-
-
 # --------------------------------------------------------------------------- recording and sending
 
 
@@ -276,13 +176,6 @@ def _record(workspace: Workspace, plan: Plan, outgoing: Iterable[Outgoing], now:
             )
         else:
             workspace.ledger.record_post(out.what, out.message, out.channel, now)
-
-
-def count_readers(workspace: Workspace, newsletter: Newsletter) -> int:
-    """How many that are."""
-    if workspace.mode == "rehearsal":
-        return len(workspace.settings.rehearsal_readers)
-    return workspace.audience.count(newsletter.name)
 
 
 async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Report:
@@ -366,9 +259,3 @@ def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) ->
         clock=clock,
         stopping=lambda: stopping() or has_stop_file(workspace),
     )
-
-
-def personal(workspace: Workspace, message: Message, to: Recipient, newsletter: str) -> Message:
-    """The message with this reader's own unsubscribe link."""
-    token = unsubscribe_token(workspace.settings.signing_keys, subscriber=to.id, newsletter=newsletter)
-    return personalised(message, {"unsubscribe_token": token})

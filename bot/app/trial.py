@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 
 from bot.app.preview import trial_issue
-from bot.app.publish import personal
+from bot.app.words import personal
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.model import Issue, Recipient, delivery_key

@@ -17,7 +17,8 @@ from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
 
 if TYPE_CHECKING:
-    from bot.app.publish import Outgoing, Tick
+    from bot.app.publish import Tick
+    from bot.app.words import Outgoing
     from bot.app.workspace import Workspace
 
 

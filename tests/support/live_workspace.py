@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.app.publish import Outgoing, Tick, personal, tick
+from bot.app.publish import Tick, tick
 from bot.app.readers import add_reader
+from bot.app.words import Outgoing, personal
 from bot.app.workspace import Workspace
 from bot.model import Delivery, Message, State
 from tests.support.commands import Ran, bot
