@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from starlette.requests import Request
 from bot.app.readers import add_reader
 from bot.audience.confirming import confirm_token, form_stamp
 from bot.audience.tokens import unsubscribe_token
-from bot.web.security import LARGEST_BODY
+from bot.store.schema import metadata
+from bot.web.app import create_app
+from bot.web.security import LARGEST_BODY, Guard
 from bot.web.visitor import network_of, truncated
 from tests.support.site import Site, make_site, served
 
@@ -317,6 +320,54 @@ def test_the_description_is_whole(site: Site) -> None:
         assert "200" in post["responses"]
     assert httpx.get(f"{site.url}/docs").status_code == 404
     assert httpx.get(f"{site.url}/redoc").status_code == 404
+
+
+def requests_of(raw: Any, site: Site) -> Iterator[tuple[str, str, dict[str, str], set[str]]]:
+    """A method, a path and a form for each operation, as good as they can be, and the described answers."""
+    keys = site.workspace.settings.signing_keys
+    stamp = form_stamp(keys, site.clock() - timedelta(minutes=1))
+    form = {"address": "mara@inbox.ngo", "newsletter": "weekly", "stamp": stamp, "pause": "none"}
+    reader = reader_token(site)
+    for path, each in raw["paths"].items():
+        token = confirm_token(keys, signup="ab" * 16) if path.startswith("/c/") else reader
+        filled = path.format(token=token, newsletter="weekly", number=1, lang="en", name="site.css")
+        for method, operation in each.items():
+            yield method, filled, form, set(operation["responses"])
+
+
+def test_where_the_database_is_needed_the_description_says_that_it_may_be_away(tmp_path: Path) -> None:
+    """503 there, in HTML, and nowhere else."""
+    with served(make_site(tmp_path / "news", mode="rehearsal")) as site:
+        add_reader(site.workspace, "mara@inbox.ngo")
+        raw = httpx.get(f"{site.url}/openapi.json").json()
+        every = list(requests_of(raw, site))
+        metadata.drop_all(site.workspace.engine)
+
+        for method, path, form, described in every:
+            fields = {"data": form} if method == "post" else {}
+            answer = httpx.request(method, site.url + path, **fields)  # type: ignore[arg-type]
+            assert (answer.status_code == 503) is ("503" in described), (method, path, answer.status_code)
+            if answer.status_code == 503:
+                assert answer.headers["content-type"] == "text/html; charset=utf-8"
+                assert answer.headers["retry-after"] == "120"
+
+
+async def test_where_a_body_is_read_the_description_says_that_it_may_be_too_slow(site: Site) -> None:
+    """408 there, as plain text, and nowhere else."""
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.Event().wait()
+
+    app = Guard(create_app(site.workspace, clock=site.clock), hosts=["localhost"], patience=0.05)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as visitor:
+        raw = (await visitor.get("/openapi.json")).json()
+        for method, path, _, described in requests_of(raw, site):
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            content = drip() if method == "post" else None
+            answer = await visitor.request(method, path, headers=headers, content=content)
+            assert (answer.status_code == 408) is ("408" in described), (method, path, answer.status_code)
 
 
 def test_nobody_watches(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

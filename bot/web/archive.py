@@ -35,7 +35,7 @@ def _file(*kinds: str) -> dict[str, Any]:
     content = {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in kinds}
     return {
         "response_class": Response,
-        "responses": {200: {"description": "A file", "content": content}, **page(404)},
+        "responses": {200: {"description": "A file", "content": content}, **page(404, 503)},
     }
 
 
@@ -55,22 +55,22 @@ def routes(pages: Pages, clock: Callable[[], datetime]) -> APIRouter:
         seconds = changed.timestamp() if changed else 0.0
         return kept(request, made.content(found), found.kind, age=age, changed=seconds, headers=headers)
 
-    @router.get("/", summary="The front page", responses=page(200))
+    @router.get("/", summary="The front page", responses=page(200, 503))
     def front(request: Request) -> Response:
         """Newsletters and the latest stories."""
         return answer(request, "/")
 
-    @router.get("/issues/{newsletter}", summary="A newsletter's issues", responses=page(200, 404))
+    @router.get("/issues/{newsletter}", summary="A newsletter's issues", responses=page(200, 404, 503))
     def issues(request: Request, newsletter: str) -> Response:
         """The newest first."""
         return answer(request, f"/issues/{newsletter}")
 
-    @router.get("/issues/{newsletter}/{number}", summary="An issue", responses=page(200, 404))
+    @router.get("/issues/{newsletter}/{number}", summary="An issue", responses=page(200, 404, 503))
     def issue(request: Request, newsletter: str, number: str) -> Response:
         """Every story of it."""
         return answer(request, f"/issues/{newsletter}/{number}")
 
-    @router.get("/items/{name}", summary="A story", responses=page(200, 404))
+    @router.get("/items/{name}", summary="A story", responses=page(200, 404, 503))
     def item(request: Request, name: str) -> Response:
         """For ever at the same place."""
         return answer(request, f"/items/{name}")
@@ -93,7 +93,7 @@ def routes(pages: Pages, clock: Callable[[], datetime]) -> APIRouter:
     def robots(request: Request) -> Response:
         return answer(request, "/robots.txt")
 
-    @router.get("/search", summary="Find stories by their words", responses=page(200))
+    @router.get("/search", summary="Find stories by their words", responses=page(200, 503))
     def search(question: str = Query("", alias="q"), wanted: str = Query("", alias="in")) -> Response:
         """Nobody keeps the answer: it would tell what was asked."""
         site = current.made().site

@@ -10,17 +10,21 @@ _WORDS = {
     200: "A page",
     400: "A link that we did not make, or a request that nobody understands",
     404: "There is no such page",
+    408: "It came too slowly",
     410: "A link that has run out",
     413: "Too much for a form",
     422: "The form again, with what is missing",
+    503: "The database is held by another program, or away: come back later",
 }
+_OF_THE_GUARD = (408, 413)
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
 def page(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """A page for each status, in HTML; what the guard refuses is plain text."""
     return {
-        status: {"description": _WORDS[status], **(_TEXT if status == 413 else _HTML)} for status in statuses
+        status: {"description": _WORDS[status], **(_TEXT if status in _OF_THE_GUARD else _HTML)}
+        for status in statuses
     }
 
 

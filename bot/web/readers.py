@@ -45,17 +45,21 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         wanted = tuple(request.query_params.getlist("newsletter"))
         return desk.form(pages.language(request), chosen=wanted)
 
-    @router.post("/subscribe", summary="Ask for newsletters", responses=page(200, 400, 413, 422), **SUBSCRIBE)
+    @router.post(
+        "/subscribe", summary="Ask for newsletters", responses=page(200, 400, 408, 413, 422, 503), **SUBSCRIBE
+    )
     async def ask(request: Request) -> Response:
         """The same answer for every address, known or not; a mail asks whoever reads it to confirm."""
         return await desk.ask(request, await _form(request))
 
-    @router.get("/c/{token}", summary="Whether to confirm", responses=page(200, 400, 410))
+    @router.get("/c/{token}", summary="Whether to confirm", responses=page(200, 400, 410, 503))
     def look(request: Request, token: str) -> Response:
         """Shows a button."""
         return desk.confirm_page(request, token)
 
-    @router.post("/c/{token}", summary="Confirm a sign-up", responses=page(200, 400, 410, 413), **CONFIRM)
+    @router.post(
+        "/c/{token}", summary="Confirm a sign-up", responses=page(200, 400, 410, 413, 503), **CONFIRM
+    )
     async def confirm(request: Request, token: str) -> Response:
         """May be repeated."""
         return await desk.places.run(desk.confirm, request, token)
@@ -66,7 +70,10 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         return desk.leave_page(request, newsletter, token)
 
     @router.post(
-        "/u/{newsletter}/{token}", summary="Unsubscribe (RFC 8058)", responses=page(200, 400, 413), **LEAVE
+        "/u/{newsletter}/{token}",
+        summary="Unsubscribe (RFC 8058)",
+        responses=page(200, 400, 408, 413, 503),
+        **LEAVE,
     )
     async def leave(request: Request, newsletter: str, token: str) -> Response:
         """One click of a mail program, or the button of the page. May be repeated."""
@@ -74,7 +81,7 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         means = "one click" if ONE_CLICK in body or _ONE_CLICK_PART in body else "page"
         return await desk.places.run(desk.leave, request, newsletter, token, means)
 
-    @router.get("/p/{newsletter}/{token}", summary="A reader's settings", responses=page(200, 400, 410))
+    @router.get("/p/{newsletter}/{token}", summary="A reader's settings", responses=page(200, 400, 410, 503))
     def settings(request: Request, newsletter: str, token: str) -> Response:
         """Shows neither address nor name."""
         return desk.settings(request, newsletter, token)
@@ -82,7 +89,7 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
     @router.post(
         "/p/{newsletter}/{token}",
         summary="Change a reader's settings",
-        responses=page(200, 400, 410, 413, 422),
+        responses=page(200, 400, 408, 410, 413, 422, 503),
         **PREFER,
     )
     async def change(request: Request, newsletter: str, token: str) -> Response:
