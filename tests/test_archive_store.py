@@ -17,7 +17,7 @@ from bot.store.engine import open_store
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
 from bot.store.published import PublishedIssue, PublishedPost, mark_of, read_published
-from tests.support.ledgers import NOW, WORDS, issue, post, readers
+from tests.support.ledgers import NOW, WORDS, issue, post
 from tests.support.postgres import Cluster
 
 LATER = NOW + timedelta(minutes=5)
@@ -74,19 +74,6 @@ def test_an_issue_without_readers_is_out_when_it_is_done(any_store: Engine) -> N
     """A group that begins with the web alone still has its archive."""
     mailings(any_store).record_issue(issue(), {"": WORDS}, "mail", NOW, [])
 
-    assert [each.number for each in read_published(any_store, "live").issues] == [1]
-
-
-def test_an_issue_that_went_out_in_single_deliveries_is_out_with_the_first(any_store: Engine) -> None:
-    """The older way of recording an issue counts the same."""
-    book = ledger(any_store)
-    book.record_issue(issue(), {"": WORDS}, readers(2), "mail", NOW)
-    before = read_published(any_store, "live").issues
-
-    (first, _) = book.take("mail", NOW, 2)
-    book.settle(first.sent(Receipt(remote_id="250"), LATER))
-
-    assert before == ()
     assert [each.number for each in read_published(any_store, "live").issues] == [1]
 
 

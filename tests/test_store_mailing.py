@@ -20,7 +20,7 @@ from bot.errors import (
     UnknownOutcome,
 )
 from bot.model import MAX_ATTEMPTS, Recipient, State, delivery_key
-from bot.store import recording, schema
+from bot.store import recording, schema, words
 from bot.store.audience import AudienceStore
 from bot.store.chunks import Chunk, Claimed, Settled, put_back, settled
 from bot.store.engine import reading, writing
@@ -107,14 +107,17 @@ def counts(mailings: Mailings, number: int) -> dict[str, int]:
 # --------------------------------------------------------------------------- planning
 
 
-def test_planning_twice_plans_once(mailings: Mailings) -> None:
+def test_planning_twice_plans_once(mailings: Mailings, ledger: Ledger) -> None:
     """The slot is taken by the first; who signed up since then is not in it."""
     number = plan(mailings, 25)
     sign_up(mailings.engine, 5, start=25)
+    before = ledger.deliveries()
 
-    assert mailings.record_issue(issue(), {"": WORDS}, "mail", LATER) == 0
+    assert mailings.record_issue(issue(), {"": replace(WORDS, text="Other")}, "mail", LATER) == 0
+    assert mailings.record_issue(issue(), {"": WORDS}, "mail", LATER, readers(9)) == 0
     assert counts(mailings, number) == {"planned": 25}
     assert [mailing.total for mailing in mailings.open_issues(NOW)] == [25]
+    assert ledger.deliveries() == before
 
 
 def test_an_issue_waits_for_its_slot(mailings: Mailings) -> None:
@@ -173,9 +176,9 @@ def test_each_letter_has_the_form_that_its_reader_wants(mailings: Mailings, ledg
     wish(mailings.engine, 3, form="plain")
     wish(mailings.engine, 4, form="headlines")
     names = ("", "/plain", "/headlines", "th", "th/plain")
-    words = {name: replace(WORDS, text=f"words {name}") for name in names}
+    all_words = {name: replace(WORDS, text=f"words {name}") for name in names}
 
-    mailings.record_issue(issue(), words, "mail", NOW)
+    mailings.record_issue(issue(), all_words, "mail", NOW)
 
     chunk = lease(mailings)
     digests = [chunk.mailing.words[claimed.variant] for claimed in take(mailings, chunk)]
@@ -205,6 +208,43 @@ def test_given_readers_get_it_and_nobody_else(any_store: Engine) -> None:
     claimed = take(rehearsal, chunk)
     assert [each.address for each in claimed] == [f"r{number}@example.org" for number in range(1, 10)]
     assert states(rehearsal)[0] == "cancelled"
+
+
+def test_given_readers_get_the_words_of_their_language(mailings: Mailings, ledger: Ledger) -> None:
+    """A variant is chosen by language; who has none of them gets the common words."""
+    thai = replace(WORDS, lang="th", text="สวัสดี")
+    people = [Recipient(id="a", lang="th"), Recipient(id="b", lang="fr"), Recipient(id="c")]
+
+    mailings.record_issue(issue(), {"": WORDS, "th": thai}, "mail", NOW, people)
+
+    texts = [ledger.message(delivery.message).text for delivery in ledger.deliveries()]
+    assert texts == ["สวัสดี", "Hello", "Hello"]
+
+
+def test_a_letter_keeps_only_the_readers_id(mailings: Mailings, ledger: Ledger) -> None:
+    """The address is looked up when it is sent, so that a reader can be forgotten."""
+    plan(mailings, 1)
+
+    (delivery,) = ledger.deliveries()
+
+    assert delivery.recipient == Recipient(id="0" * 32)
+    assert delivery.due == issue().slot
+    assert delivery.key == delivery_key(
+        publication="broadside", mode="live", subject=issue().id, channel="mail", recipient="0" * 32
+    )
+    with reading(mailings.engine) as connection:
+        assert "@" not in str(connection.execute(select(schema.letter)).all())
+
+
+def test_words_are_stored_once_for_all_readers(mailings: Mailings, ledger: Ledger) -> None:
+    """However long the list, one row of words."""
+    mailings.record_issue(issue(), {"": WORDS}, "mail", NOW, readers(1_200))
+
+    with reading(mailings.engine) as connection:
+        assert connection.scalar(select(func.count()).select_from(schema.words)) == 1
+    deliveries = ledger.deliveries(limit=2_000)
+    assert len(deliveries) == 1_200
+    assert {delivery.message for delivery in deliveries} == {words.digest(words.to_text(WORDS))}
 
 
 def test_a_list_that_breaks_off_leaves_nothing(mailings: Mailings) -> None:
@@ -569,7 +609,7 @@ def test_letters_are_deliveries_for_people(mailings: Mailings, ledger: Ledger) -
         ("mail", State.FAILED): 1,
         ("mail", State.PLANNED): 15,
     }
-    assert ledger.issues()[0].counts == {State.SENT: 9, State.FAILED: 1, State.PLANNED: 15}
+    assert counts(mailings, number) == {"sent": 9, "failed": 1, "planned": 15}
     assert len(ledger.deliveries([State.PLANNED, State.SENT], limit=20)) == 20
     assert ledger.next_due(NOW) == NOW
     for nothing in ("i9.9", f"i{number}.26", "i1.", "zz"):

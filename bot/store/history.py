@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, Select, Table, func, select
 
-from bot.model import History, State
+from bot.model import History
 from bot.store.rows import add_missing, batches
-from bot.store.schema import delivery, firing, hold, issue, posted, printed, seen
+from bot.store.schema import firing, hold, issue, posted, printed, seen
 
 SCHEDULE, APPROVED = "schedule", "approved"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IssueRecord:
-    """An issue as the ledger remembers it."""
-
-    newsletter: str
-    number: int
-    slot: datetime
-    subject: str  # Issue.id
-    counts: Mapping[State, int]  # of its deliveries
 
 
 def read_history(connection: Connection, mode: str, schedules: Sequence[str]) -> History:
@@ -49,27 +37,6 @@ def read_history(connection: Connection, mode: str, schedules: Sequence[str]) ->
 def read_holds(connection: Connection) -> dict[str, str]:
     """What is held, and why."""
     return _pairs(connection, select(hold.c.scope, hold.c.reason).order_by(hold.c.at, hold.c.scope))
-
-
-def read_issues(connection: Connection, mode: str, limit: int) -> list[IssueRecord]:
-    """The latest issues and how far each has come, newest first."""
-    query = select(issue).where(issue.c.mode == mode).order_by(issue.c.slot.desc(), issue.c.newsletter)
-    return [
-        IssueRecord(
-            newsletter=row.newsletter,
-            number=row.number,
-            slot=row.slot,
-            subject=row.subject,
-            counts=_states_of(connection, mode, row.subject),
-        )
-        for row in connection.execute(query.limit(limit)).all()
-    ]
-
-
-def _states_of(connection: Connection, mode: str, subject: str) -> Mapping[State, int]:
-    query = select(delivery.c.state, func.count()).group_by(delivery.c.state)
-    counts = _pairs(connection, query.where(delivery.c.mode == mode, delivery.c.subject == subject))
-    return {State(state): count for state, count in counts.items()}
 
 
 def unseen(connection: Connection, mode: str, kind: str, names: Iterable[str]) -> list[str]:

@@ -8,36 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
 
 from bot.errors import NotFoundError, StoreError
-from bot.model import Delivery, Firing, History, Issue, Message, Post, Recipient, State
+from bot.model import Delivery, Firing, History, Message, Post, State
 from bot.store import schema, words
 from bot.store.engine import reading, writing
-from bot.store.history import (
-    APPROVED,
-    SCHEDULE,
-    IssueRecord,
-    note_seen,
-    read_history,
-    read_holds,
-    read_issues,
-    unseen,
-)
+from bot.store.history import APPROVED, SCHEDULE, note_seen, read_history, read_holds, unseen
 from bot.store.letterbook import EVERYTHING, PLENTY, Letterbook
 from bot.store.recording import Recorder
 from bot.store.rows import batches, changing_values, to_delivery
@@ -74,22 +53,6 @@ class Ledger:
         if new:
             with writing(self.engine) as connection:
                 note_seen(connection, self.mode, kind, new, now)
-
-    def record_issue(
-        self,
-        issue: Issue,
-        messages: Mapping[str, Message],
-        recipients: Iterable[Recipient],
-        channel: str,
-        now: datetime,
-    ) -> int:
-        """Plan the issue for its readers, all or nothing; how many deliveries are new.
-
-        ``messages`` maps a language to its words, "" to those of everybody else. Recording a slot a second
-        time changes nothing and gives 0. Readers are taken as they come, never all in memory.
-        """
-        with writing(self.engine) as connection:
-            return self._recorder(connection).issue(issue, messages, recipients, channel, now)
 
     def record_post(self, post: Post, message: Message, channel: str, now: datetime) -> int:
         """Plan the post; 0 when its slot or its item was dealt with before."""
@@ -170,21 +133,13 @@ class Ledger:
             return []
         wanted = [_table.c.channel == channel, _table.c.due <= now]
         if held:
-            wanted.append(_table.c.subject.not_in(self._held_subjects(connection, list(held))))
+            wanted.append(_table.c.subject.not_in(list(held)))
         # One query for each state: the index gives each in order, both together would have to be sorted.
         rows: list[Row[tuple[object, ...]]] = []
         for state in _OPEN:
             query = select(_table).where(self._in([state]), *wanted)
             rows += connection.execute(query.order_by(_table.c.due, _table.c.id).limit(limit))
         return _in_order(rows)[:limit]
-
-    def _held_subjects(self, connection: Connection, scopes: list[str]) -> list[str]:
-        """The items themselves, and each issue of a held newsletter or with a held item in it."""
-        printed = schema.printed
-        query = select(printed.c.subject).where(
-            printed.c.mode == self.mode, or_(printed.c.item.in_(scopes), printed.c.newsletter.in_(scopes))
-        )
-        return scopes + list(connection.scalars(query.distinct()))
 
     def _claim(self, connection: Connection, keys: Sequence[str], now: datetime) -> list[Delivery]:
         rows: list[Row[tuple[object, ...]]] = []
@@ -273,15 +228,6 @@ class Ledger:
             for channel, state, count in connection.execute(query):
                 found[channel, State(state)] += count
         return dict(found)
-
-    def issues(self, limit: int = 10) -> list[IssueRecord]:
-        """The latest issues and how far each has come, newest first."""
-        with reading(self.engine) as connection:
-            letters = self._letters(connection)
-            return [
-                replace(each, counts=letters.counts_of(each.subject) or each.counts)
-                for each in read_issues(connection, self.mode, limit)
-            ]
 
     # ----------------------------------------------------------------------- people's brakes, and the clock
 

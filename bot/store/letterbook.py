@@ -53,12 +53,6 @@ class Letterbook:
             found.update({(row.channel, state): row._mapping[state.value] or 0 for state in State})
         return {place: count for place, count in found.items() if count}
 
-    def counts_of(self, subject: str) -> Mapping[State, int]:
-        """The same for one issue."""
-        of = (issue.c.mode == self.mode) & (issue.c.subject == subject)
-        row = self.connection.execute(_sums(issue.c.subject).where(of)).one_or_none()
-        return {s: int(row._mapping[s.value]) for s in State if row._mapping[s.value]} if row else {}
-
     def next_due(self) -> datetime | None:
         """When an open issue has something to do."""
         query = select(func.min(chunk.c.due)).join(issue, issue.c.id == chunk.c.issue)

@@ -72,14 +72,10 @@ def _issues(connection: Connection, mode: str) -> tuple[PublishedIssue, ...]:
 def _out(mode: str) -> Select[Any]:
     """The issues that went out. The counters of the chunks say it; no letter is looked at."""
     sent = select(chunk.c.issue).where(chunk.c.issue == issue.c.id, chunk.c.sent > 0).exists()
-    singly = delivery.c.mode == mode, delivery.c.subject == issue.c.subject
-    sent_singly = select(delivery.c.id).where(*singly, delivery.c.state == State.SENT.value).exists()
-    nobody_to_send_to = (
-        (issue.c.state == "done") & (issue.c.total == 0) & ~select(delivery.c.id).where(*singly).exists()
-    )
+    nobody_to_send_to = (issue.c.state == "done") & (issue.c.total == 0)
     return (
         select(issue)
-        .where(issue.c.mode == mode, sent | sent_singly | nobody_to_send_to)
+        .where(issue.c.mode == mode, sent | nobody_to_send_to)
         .order_by(issue.c.slot, issue.c.newsletter)
     )
 

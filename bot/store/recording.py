@@ -47,26 +47,6 @@ class Recorder:
         }
         return add_missing(self.connection, schema.firing, [row]) == 1
 
-    def issue(
-        self,
-        issue: Issue,
-        messages: Mapping[str, Message],
-        recipients: Iterable[Recipient],
-        channel: str,
-        now: datetime,
-    ) -> int:
-        """How many deliveries are new; 0 when the slot was dealt with before."""
-        fired = Firing(schedule=issue.newsletter, slot=issue.slot, outcome="issued", detail=issue.id)
-        if not self.firing(fired):
-            return 0
-        self._print(issue, channel, now, audience="given", state="done")
-        digests = {variant: self._words(message) for variant, message in messages.items()}
-        fallback = digests.get("") or next(iter(digests.values()))
-        return self._add(
-            self._delivery("issue", issue.id, channel, reader, digests.get(reader.lang, fallback), issue.slot)
-            for reader in recipients
-        )
-
     def mailing(
         self,
         issue: Issue,
@@ -83,7 +63,7 @@ class Recorder:
         if not self.firing(fired):
             return 0
         audience = "subscribers" if recipients is None else "given"
-        number = self._print(issue, channel, now, audience=audience, state="open")
+        number = self._print(issue, channel, now, audience)
         variants = self._variants(number, messages)
         if recipients is None:
             total = self._subscribers(number, issue.newsletter, variants, issue.slot)
@@ -100,15 +80,13 @@ class Recorder:
         row = {"mode": self.mode, "channel": post.channel, "item": post.item.id, "at": now}
         if not add_missing(self.connection, schema.posted, [row]):
             return 0
-        recipient = Recipient(id=channel)
-        return self._add(
-            [self._delivery("post", post.id, channel, recipient, self._words(message), post.slot)]
-        )
+        row = planned_values(self._delivery(post, self._words(message), channel), self.mode)
+        return add_missing(self.connection, schema.delivery, [row])
 
-    def _print(self, issue: Issue, channel: str, now: datetime, *, audience: str, state: str) -> int:
+    def _print(self, issue: Issue, channel: str, now: datetime, audience: str) -> int:
         of_issue = {"mode": self.mode, "newsletter": issue.newsletter, "subject": issue.id}
         row = {**of_issue, "number": issue.number, "slot": issue.slot, "recorded_at": now}
-        row |= {"channel": channel, "audience": audience, "state": state, "note": "", "total": 0}
+        row |= {"channel": channel, "audience": audience, "state": "open", "note": "", "total": 0}
         added = self.connection.execute(insert(schema.issue).returning(schema.issue.c.id), row)
         items = [{**of_issue, "item": item.id, "place": n} for n, item in enumerate(issue.items, start=1)]
         add_missing(self.connection, schema.printed, items)
@@ -206,29 +184,23 @@ class Recorder:
         add_missing(self.connection, schema.words, [{"digest": name, "body": body}])
         return name
 
-    def _delivery(
-        self, kind: str, subject: str, channel: str, recipient: Recipient, message: str, due: datetime
-    ) -> Delivery:
+    def _delivery(self, post: Post, message: str, channel: str) -> Delivery:
         key = delivery_key(
             publication=self.publication,
             mode=self.mode,
-            subject=subject,
+            subject=post.id,
             channel=channel,
-            recipient=recipient.id,
+            recipient=channel,
         )
         return Delivery(
             key=key,
-            kind=kind,
-            subject=subject,
+            kind="post",
+            subject=post.id,
             channel=channel,
-            recipient=recipient,
+            recipient=Recipient(id=channel),
             message=message,
-            due=due,
+            due=post.slot,
         )
-
-    def _add(self, deliveries: Iterable[Delivery]) -> int:
-        rows: Iterator[dict[str, object]] = (planned_values(each, self.mode) for each in deliveries)
-        return sum(add_missing(self.connection, schema.delivery, batch) for batch in batches(rows))
 
 
 def _which(

@@ -39,6 +39,10 @@ def readers(count: int) -> Iterator[Recipient]:
 
 
 def record(ledger: Ledger, count: int, *, number: int = 1, channel: str = "mail") -> int:
-    """An issue for that many readers."""
-    of = issue(number, items=(f"item-{number}",))
-    return ledger.record_issue(of, {"": WORDS}, readers(count), channel, of.slot)
+    """That many posts in one week, a second apart; how many of them are new."""
+    last = NOW + timedelta(weeks=number - 1)
+    posts = [
+        post(f"item-{number}-{place}", channel=channel, slot=last - timedelta(seconds=count - place))
+        for place in range(1, count + 1)
+    ]
+    return sum(ledger.record_post(each, WORDS, channel, last) for each in posts)
