@@ -141,6 +141,38 @@ def _links(message: EmailMessage) -> list[str]:
     return sorted(set(re.findall(r"https://news\.shelf\.ngo(/[^\s\"'<>)]*)", words)))
 
 
+# --------------------------------------------------------------------------- nothing to ask for
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site whose bot.toml names no newsletter."""
+    here = make_site(tmp_path_factory.mktemp("bare") / "news", mode="rehearsal")
+    settings = here / "bot.toml"
+    settings.write_text(re.sub(r"(?ms)^\[newsletters\..*?(?=^\[(?!newsletters))", "", settings.read_text()))
+    with served(here) as site:
+        assert not site.workspace.settings.mailings
+        yield site
+
+
+@pytest.mark.parametrize("lang", ["ar", "de", "en", "es", "fr", "pt", "th"])
+def test_without_a_newsletter_a_sentence_stands_in_place_of_the_form(bare: Site, lang: str) -> None:
+    """In each language; also for whoever sends a form that was opened before."""
+    words = bare.workspace.templates.strings(lang)
+    stamp = form_stamp(bare.workspace.settings.signing_keys, bare.clock() - HOUR)
+    form = {"address": ADDRESS, "newsletter": "weekly", "stamp": stamp, "page": lang}
+
+    asked = httpx.get(f"{bare.url}/subscribe?lang={lang}")
+    sent = httpx.post(f"{bare.url}/subscribe", data=form)
+
+    assert (asked.status_code, sent.status_code) == (200, 422)
+    for answer in (asked, sent):
+        assert f'<html lang="{lang}"' in answer.text
+        assert words["join_none"] in answer.text
+        assert "<form" not in answer.text
+        assert words["join_wrong_newsletter"] not in answer.text
+
+
 # --------------------------------------------------------------------------- asking
 
 
