@@ -395,10 +395,6 @@ class Delivery:
         """What people type to mean this delivery."""
         return self.name or self.key[:12]
 
-    def claimed(self, now: datetime) -> Delivery:
-        """The call is about to begin."""
-        return replace(self, state=State.CLAIMED, attempts=self.attempts + 1, claimed_at=now)
-
     def sent(self, receipt: Receipt, now: datetime) -> Delivery:
         """The remote took it."""
         return replace(self, state=State.SENT, receipt=receipt, settled_at=now, error="", code=None)

@@ -50,7 +50,7 @@ def test_an_issue_is_out_when_its_first_reader_has_it(any_store: Engine) -> None
     before = read_published(any_store, "live"), mark_of(any_store, "live")
 
     first, *_ = ledger(any_store).deliveries()
-    ledger(any_store).revise(first.claimed(NOW).sent(Receipt(remote_id="250"), LATER), was=first.state)
+    ledger(any_store).revise(first.sent(Receipt(remote_id="250"), LATER), was=first.state)
 
     after = read_published(any_store, "live")
     assert before[0].issues == ()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.rendering.markdown import clean, plain, to_html
+from bot.rendering.markdown import clean, to_html
 
 SAFE_TAG = re.compile(r"</?[a-z0-6]+(?: (?:href|title|id|dir|lang|class|align|scope|start)=\"[^\"<]*\")*>")
 
@@ -150,11 +150,6 @@ def test_deep_nesting_loses_no_word(markdown: str) -> None:
 def test_characters_that_break_a_mail_are_mended() -> None:
     """Gmail clips a mail that holds U+0092; it is a quote of Windows-1252 that lost its way."""
     assert clean("a\x92b\x00c\u2028d\ufdd0e\r\nf\x81") == "a’bc\nde\nf"
-
-
-def test_plain_words_have_no_marks() -> None:
-    """Paragraphs between blank lines."""
-    assert plain("# T\n\nA *b* [c](https://e.org) `d`\ne\n\n- f") == "T\n\nA b c d e\n\nf"
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,4 +1,4 @@
-"""An item's Markdown as HTML that can stand in a mail, and as plain words.
+"""An item's Markdown as HTML that can stand in a mail.
 
 Nothing an item says is ever markup of ours: HTML in it is text, links lead to http, https and mailto only,
 pictures in the body become links (the mail loads nothing from elsewhere).
@@ -61,12 +61,6 @@ def to_html(markdown: str, *, anchor: str = "", direction: str = "ltr", top: int
     html = parser.renderer.render(_with_readable_tables(tokens), parser.options, {"docId": anchor or "n"})
     html = html.replace('<hr class="footnotes-sep" />\n<section class="footnotes">', '<div class="notes">')
     return sanitised(html.replace("</section>", "</div>"))
-
-
-def plain(markdown: str) -> str:
-    """The words alone: paragraphs between blank lines, no links, no marks."""
-    blocks = [_words(token) for token in parse(markdown) if token.type in ("inline", "fence", "code_block")]
-    return "\n\n".join(block for block in blocks if block)
 
 
 def parse(markdown: str) -> list[Token]:
@@ -279,11 +273,9 @@ def _labelled(head: Token, cell: Token) -> list[Token]:
 
 
 def _words(token: Token) -> str:
-    """The words of an inline or code token."""
-    if token.children is None:
-        return token.content.strip()
+    """The words of an inline token."""
     breaks = {"hardbreak": "\n", "softbreak": " "}
-    return "".join(breaks.get(t.type, t.content if t.type in _WORDS else "") for t in token.children)
+    return "".join(breaks.get(t.type, t.content if t.type in _WORDS else "") for t in token.children or ())
 
 
 def _kept(_tag: str, name: str, value: str) -> str | None:

@@ -15,8 +15,6 @@ from bot.rendering.languages import Direction, direction, fill
 from bot.rendering.markdown import clean, to_html
 from bot.rendering.templates import Templates
 
-COLUMN = 720  # pixels: no page shows a picture wider
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:

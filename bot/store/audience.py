@@ -132,15 +132,6 @@ class AudienceStore:
             source=row.source,
         )
 
-    def by_id(self, subscriber_id: str, newsletter: str) -> Recipient | None:
-        """Whom to write to; None when gone, not subscribed to this newsletter, or suppressed."""
-        query = _readers(newsletter).where(subscriber.c.id == subscriber_id)
-        with reading(self.engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return (
-            None if row is None else Recipient(id=row.id, address=row.address, name=row.name, lang=row.lang)
-        )
-
     def subscribers(self, newsletter: str, langs: Sequence[str] | None = None) -> Iterator[Recipient]:
         """The readers of a newsletter, page by page: memory does not grow with the list.
 
