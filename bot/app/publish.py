@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import reduce
 from operator import add
 
+from bot.app.pacing import turnstile, wickets
 from bot.app.words import Outgoing, issue_variants, issue_words, post_words
 from bot.app.workspace import STOP_FILE, Workspace
 from bot.audience.tokens import unsubscribe_tokens
@@ -56,7 +57,7 @@ async def tick(
         queue = workspace.read_queue()
         frozen = clock is None
         clock = clock or (lambda: now)
-        sender = None if dry_run else _sender(workspace, clock, stopping)
+        sender = None if dry_run else _sender(workspace, clock, stopping, frozen=frozen)
         recovered = await _recover(workspace, sender, now) if sender else Report()
         if not dry_run:
             _note(workspace, queue, now)
@@ -205,7 +206,7 @@ def mailers_of(
     """
     return [
         _mailer(
-            workspace, channel, clock, stopping, _gate(workspace, channel.name, clock if frozen else None)
+            workspace, channel, clock, stopping, turnstile(workspace, channel.name, clock if frozen else None)
         )
         for channel in mass_channels(workspace)
     ]
@@ -243,14 +244,7 @@ def _mailer(
     )
 
 
-def _gate(workspace: Workspace, channel: str, clock: Clock | None) -> Turnstile | None:
-    """The pace of a channel; a rehearsal has none."""
-    if workspace.mode == "rehearsal":
-        return None
-    return Turnstile(workspace.pace, channel, workspace.settings.channels[channel].pace, clock=clock)
-
-
-def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> Sender:
+def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool], *, frozen: bool) -> Sender:
     return Sender(
         workspace.ledger,
         workspace.channels,
@@ -258,4 +252,5 @@ def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) ->
         personalise=lambda message, _delivery, _to: message,
         clock=clock,
         stopping=lambda: stopping() or has_stop_file(workspace),
+        gates=wickets(workspace, clock if frozen else None),
     )

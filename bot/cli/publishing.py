@@ -243,6 +243,7 @@ def _lines(tick: Tick) -> Iterable[str]:
     yield from tick.problems
     if tick.report:
         yield from tick.report.problems
+        yield from tick.report.notices
 
 
 def _summary(ticks: Iterable[tuple[datetime, Tick]]) -> str:

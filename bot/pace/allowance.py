@@ -42,6 +42,15 @@ class Allowance:
         chosen = self._slots.values() if domain is None else [self._slots.get(domain, deque())]
         return sum(len(slots) for slots in chosen if self._fresh(slots, now))
 
+    def soon(self, now: float, within: float) -> int:
+        """How many slots come within so many seconds."""
+        return sum(
+            slot <= now + within
+            for slots in self._slots.values()
+            if self._fresh(slots, now)
+            for slot in slots
+        )
+
     def clear(self) -> None:
         """Give up what is in hand: somebody paused or held it."""
         self._slots.clear()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import heappop, heappush
@@ -25,6 +25,7 @@ class Grant:
     wait: timedelta = timedelta(0)  # until the first slot, or until it is worth asking again
     grace: float = 0.0  # seconds; a slot later than that is lost
     reason: str = ""
+    person: bool = False  # it waits until a person says go
     later: Mapping[str, float] = field(default_factory=dict)  # domains that got none -> seconds to wait
 
     @property
@@ -66,13 +67,13 @@ def reserve(
     own = spaced(account, rules, min(sum(wants.values()), whole.left), now, ahead) if whole.left > 0 else ()
     if not own:
         wait, reason = (ask_again(account, rules, now, ahead), _BUSY) if whole.left > 0 else whole[1:]
-        none = Grant(now=now, wait=timedelta(seconds=wait), reason=reason)
+        none = Grant(now=now, wait=timedelta(seconds=wait), reason=reason, person=bool(account.paused))
         return Reservation(grant=none, account=account, domains=dict(domains))
     lines = [_line(domain, want, domains.get(domain), rules, now, zone) for domain, want in wants.items()]
     _Queue(account.used).serve(own, lines, rules.grace, ahead)
     grace = min([rules.grace, *(line.quota.grace for line in lines if line.quota)])
     return Reservation(
-        grant=_grant(now, lines, grace),
+        grant=_grant(now, lines, grace, {row.paused for row in domains.values() if row.paused}),
         account=_after(account, rules, lines, grace, now, zone),
         domains={
             line.domain: taken(domains[line.domain], line.used, line.tat, grace, now, zone)
@@ -93,12 +94,20 @@ def _after(
     return taken(account, used, tat, grace, now, zone)
 
 
-def _grant(now: datetime, lines: list[_Line], grace: float) -> Grant:
+def _grant(now: datetime, lines: list[_Line], grace: float, pauses: Collection[str]) -> Grant:
     slots = tuple(sorted((offset, line.domain) for line in lines for offset in line.used))
     later = {line.domain: line.ready or line.wait for line in lines if not line.used}
     wait = slots[0][0] if slots else min(later.values())
     reason = "" if slots else next((line.reason for line in lines if line.reason), _BUSY)
-    return Grant(now=now, slots=slots, wait=timedelta(seconds=wait), grace=grace, reason=reason, later=later)
+    return Grant(
+        now=now,
+        slots=slots,
+        wait=timedelta(seconds=wait),
+        grace=grace,
+        reason=reason,
+        person=reason in pauses,
+        later=later,
+    )
 
 
 # --------------------------------------------------------------------------- between the domains

@@ -4,5 +4,6 @@ from bot.sender.mailing import MailingSender
 from bot.sender.posts import Sender
 from bot.sender.report import Report, without_addresses
 from bot.sender.turnstile import Turnstile
+from bot.sender.wicket import Shut, Wicket
 
-__all__ = ["MailingSender", "Report", "Sender", "Turnstile", "without_addresses"]
+__all__ = ["MailingSender", "Report", "Sender", "Shut", "Turnstile", "Wicket", "without_addresses"]

@@ -17,15 +17,25 @@ from functools import lru_cache
 from typing import TypeVar
 
 from bot.channels.base import Channel
-from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure, UnknownOutcome, fault_of
+from bot.errors import (
+    Blame,
+    DeliveryError,
+    PermanentFailure,
+    StoreError,
+    TemporaryFailure,
+    UnknownOutcome,
+    fault_of,
+)
 from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, Message, Recipient, State
 from bot.sender.report import Report, without_addresses
+from bot.sender.wicket import Wicket
 from bot.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MANY = 10_000  # deliveries in doubt that are asked about in one run; the rest waits for the next
+SOME = 100  # that are counted when all of them wait
 MOST_PROBLEMS = 20
 _LEVELS = {State.SENT: logging.INFO, State.CANCELLED: logging.INFO, State.PLANNED: logging.INFO}
 
@@ -34,6 +44,7 @@ class Sender:
     """Works off the ledger. ``resolve`` finds a delivery's reader, ``personalise`` puts in their pieces.
 
     ``stopping`` is asked before each small group: once it is true, only the calls in flight are finished.
+    ``gates`` hold the channels to their pace; one without a gate goes as fast as it can.
     """
 
     def __init__(
@@ -46,7 +57,9 @@ class Sender:
         clock: Callable[[], datetime],
         stopping: Callable[[], bool] = lambda: False,
         concurrency: Mapping[str, int] | int = 2,
+        gates: Mapping[str, Wicket] | None = None,
     ) -> None:
+        self._gates = gates or {}
         self.ledger, self.channels, self.clock, self._stopping = ledger, channels, clock, stopping
         self._resolve, self._personalise, self._concurrency = resolve, personalise, concurrency
         self._words = lru_cache(maxsize=16)(ledger.message)
@@ -78,21 +91,44 @@ class Sender:
         """Small groups until nothing is due; holds are read again with each of them."""
         name = channel.name
         limit = self._concurrency if isinstance(self._concurrency, int) else self._concurrency.get(name, 2)
-        while not self._stopping() and (
-            group := await desk.off_loop(self.ledger.take, name, self.clock(), limit)
+        while (
+            name not in desk.stopped
+            and not self._stopping()
+            and (room := await self._room(desk, name, limit))
+            and (group := await desk.off_loop(self.ledger.take, name, self.clock(), room))
         ):
             await _all(self._deliver(desk, channel, delivery) for delivery in group)
-            if name in desk.stopped:
-                return
+        if gate := self._gates.get(name):
+            await gate.flush(call=desk.off_loop)
+            for said in gate.said:
+                desk.tell(said)
+
+    async def _room(self, desk: _Desk, name: str, limit: int) -> int:
+        """How many may be claimed: no more than are due, and than the account's pace has slots for."""
+        gate = self._gates.get(name)
+        if gate is None:
+            return limit
+        due = await desk.off_loop(self.ledger.due, name, self.clock(), limit)
+        if not due:
+            return 0
+        room = await gate.room(len(due), call=desk.off_loop, stopped=self._stopping)
+        if gate.shut and gate.shut.person:
+            desk.tell(str(gate.shut))
+        elif gate.shut:
+            waiting = len(await desk.off_loop(self.ledger.due, name, self.clock(), SOME))
+            desk.mention(f"{name}: {_counted(waiting)} for the account's pace: {gate.shut}")
+        return room
 
     async def _deliver(self, desk: _Desk, channel: Channel, delivery: Delivery) -> None:
         settled = await self._attempt(desk, channel, delivery)
         settled = replace(settled, error=without_addresses(settled.error))
         await desk.off_loop(self.ledger.settle, settled)
-        desk.note(settled)
+        if settled.state is not State.PLANNED:
+            desk.note(settled)
 
     async def _attempt(self, desk: _Desk, channel: Channel, delivery: Delivery) -> Delivery:
         """The delivery with its outcome; whatever the channel does, there is one."""
+        gate = self._gates.get(channel.name)
         try:
             prepared = await desk.off_loop(self._prepare, delivery)
         except StoreError:
@@ -104,10 +140,16 @@ class Sender:
             )
         if prepared is None:
             return delivery.cancelled("no longer subscribed", self.clock())
+        if gate and not await gate.turn(call=desk.off_loop, stopped=self._stopping):
+            return _not_begun(delivery)
         try:
             receipt = await channel.send(*prepared, key=delivery.key)
         except Exception as error:
+            if gate and isinstance(error, DeliveryError):
+                gate.note(error)
             return self._failed(desk, delivery, error)
+        if gate:
+            gate.note(receipt.note)
         return delivery.sent(receipt, self.clock())
 
     def _prepare(self, delivery: Delivery) -> tuple[Message, Recipient] | None:
@@ -184,6 +226,17 @@ def _not_its_fault(delivery: Delivery, error: PermanentFailure, now: datetime) -
     )
 
 
+def _not_begun(delivery: Delivery) -> Delivery:
+    """Claimed, but its slot did not come in time: as if it had not been claimed."""
+    return replace(delivery, state=State.PLANNED, attempts=delivery.attempts - 1)
+
+
+def _counted(waiting: int) -> str:
+    if waiting == 1:
+        return "1 post waits"
+    return f"{waiting}{' or more' * (waiting == SOME)} posts wait"
+
+
 async def _all(tasks: Iterable[Coroutine[object, object, None]]) -> None:
     """Wait for every one, also when one of them fails; then raise the first failure."""
     for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -198,6 +251,7 @@ class _Desk:
         self._clock = clock
         self._outcomes: Counter[tuple[str, State]] = Counter()
         self._problems: dict[str, None] = {}  # in order, each once
+        self._notices: dict[str, None] = {}
         self.stopped: set[str] = set()
         # One thread of its own: the default ones may all be waiting for a slow channel.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
@@ -220,6 +274,10 @@ class _Desk:
     def tell(self, problem: str) -> None:
         """A sentence for people, once."""
         self._problems[without_addresses(problem)] = None
+
+    def mention(self, notice: str) -> None:
+        """A sentence about what is as it should be, once."""
+        self._notices[without_addresses(notice)] = None
 
     def count(self, delivery: Delivery) -> None:
         self._outcomes[delivery.channel, delivery.state] += 1
@@ -250,7 +308,7 @@ class _Desk:
         more = len(problems) - MOST_PROBLEMS
         if more > 0:
             problems = (*problems[:MOST_PROBLEMS], f"and {more} more; bot status shows them")
-        return Report(outcomes=dict(self._outcomes), problems=problems)
+        return Report(outcomes=dict(self._outcomes), problems=problems, notices=tuple(self._notices))
 
 
 def _extra(delivery: Delivery) -> dict[str, object]:

@@ -19,6 +19,7 @@ class Report:
 
     outcomes: Mapping[tuple[str, State], int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()  # nothing is wrong, but a person may wonder
 
     def count(self, state: State, channel: str | None = None) -> int:
         """How many deliveries came to this state, on one channel or on all."""
@@ -51,7 +52,11 @@ class Report:
 
     def __add__(self, other: Report) -> Report:
         outcomes = Counter(self.outcomes) + Counter(other.outcomes)
-        return Report(outcomes=dict(outcomes), problems=self.problems + other.problems)
+        return Report(
+            outcomes=dict(outcomes),
+            problems=self.problems + other.problems,
+            notices=self.notices + other.notices,
+        )
 
 
 def without_addresses(text: str) -> str:

@@ -17,14 +17,25 @@ ROOT = Path(__file__).parents[2]
 class Racers:
     """Processes that go at one pace; they are killed when the block ends."""
 
-    def __init__(self, url: str, file: Path, *, count: int, seconds: float, rules: dict[str, float]) -> None:
+    def __init__(
+        self,
+        url: str,
+        file: Path,
+        *,
+        count: int,
+        seconds: float,
+        rules: dict[str, float],
+        child: str = "pacing_child",
+        kinds: Sequence[str] = (),
+    ) -> None:
+        """As many as there are ``kinds``, one of each, where the ``child`` knows several."""
         self.file = file
-        command = [sys.executable, "-m", "tests.support.pacing_child", url, str(file), str(seconds)]
+        command = [sys.executable, "-m", f"tests.support.{child}", url, str(file), str(seconds)]
         self._command = [*command, json.dumps(rules)]
-        self._count, self._stack = count, ExitStack()
+        self._kinds, self._stack = [[kind] for kind in kinds] or [[] for _ in range(count)], ExitStack()
 
     def __enter__(self) -> Racers:
-        self.processes = [self._stack.enter_context(self._start()) for _ in range(self._count)]
+        self.processes = [self._stack.enter_context(self._start(kind)) for kind in self._kinds]
         for process in self.processes:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
@@ -39,9 +50,14 @@ class Racers:
             process.kill()
         self._stack.close()
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self, kind: list[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self._command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
+            [*self._command, *kind],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ,
         )
 
     def finish(self) -> list[dict[str, list[float]]]:
