@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,13 +17,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from bot.channels.base import Channel
 from bot.errors import Blame, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.model import MAX_ATTEMPTS, Delivery, Message, Receipt, Recipient, State
 from bot.sender import Report, Sender, without_addresses
-from bot.store.engine import open_store
+from bot.store import schema
+from bot.store.engine import open_store, writing
 from bot.store.ledger import Ledger
 from tests.support.channels import NotingChannel
 from tests.support.ledgers import NOW, WORDS, post, record
@@ -62,27 +62,15 @@ def clock() -> Clock:
     return Clock()
 
 
-def reader(delivery: Delivery) -> Recipient | None:
-    return Recipient(id=delivery.recipient.id, address=f"r{delivery.recipient.id[-4:]}@example.org")
-
-
-def as_it_is(message: Message, _: Delivery, __: Recipient) -> Message:
-    return message
-
-
 def sender(
     ledger: Ledger,
     clock: Callable[[], datetime],
     *channels: Channel,
-    resolve: Callable[[Delivery], Recipient | None] = reader,
-    personalise: Callable[[Message, Delivery, Recipient], Message] = as_it_is,
     concurrency: Mapping[str, int] | int = 2,
 ) -> Sender:
     return Sender(
         ledger,
         {channel.name: channel for channel in channels},
-        resolve=resolve,
-        personalise=personalise,
         clock=clock,
         concurrency=concurrency,
     )
@@ -100,7 +88,7 @@ def states(ledger: Ledger) -> dict[State, int]:
 
 
 async def test_everybody_gets_it_once(ledger: Ledger, clock: Clock) -> None:
-    """All that is due goes out; a second run finds nothing to do."""
+    """All that is due goes out, in the words that were stored; a second run finds nothing to do."""
     record(ledger, 7)
     mail = NotingChannel("mail")
 
@@ -109,6 +97,7 @@ async def test_everybody_gets_it_once(ledger: Ledger, clock: Clock) -> None:
 
     assert (first.sent, second.sent) == (7, 0)
     assert sorted(mail.sent) == sorted(delivery.key for delivery in ledger.deliveries())
+    assert mail.messages == [WORDS] * 7
     assert states(ledger) == {State.SENT: 7}
     assert all(delivery.receipt for delivery in ledger.deliveries())
 
@@ -123,19 +112,6 @@ async def test_the_claim_is_in_the_ledger_before_the_call(ledger: Ledger, clock:
 
     assert len(seen) == 9
     assert all(1 <= counts[State.CLAIMED] <= 3 for counts in seen)
-
-
-async def test_words_are_made_personal_before_they_go(ledger: Ledger, clock: Clock) -> None:
-    """The channel gets the reader's own words; the stored ones stay."""
-    record(ledger, 2)
-    mail = NotingChannel("mail")
-
-    def greet(message: Message, _: Delivery, recipient: Recipient) -> Message:
-        return replace(message, text=f"{message.text} {recipient.address}")
-
-    await sender(ledger, clock, mail, personalise=greet).run()
-
-    assert [message.text for message in mail.messages] == ["Hello rmail@example.org"] * 2
 
 
 async def test_a_temporary_failure_comes_back_later(ledger: Ledger, clock: Clock) -> None:
@@ -183,17 +159,6 @@ async def test_our_own_fault_stops_the_channel_and_costs_no_attempt(ledger: Ledg
     assert (await sender(ledger, clock, NotingChannel("mail")).run()).sent == 50
 
 
-async def test_who_unsubscribed_meanwhile_gets_nothing(ledger: Ledger, clock: Clock) -> None:
-    """Nobody to write to: cancelled, no call."""
-    record(ledger, 2)
-    mail = NotingChannel("mail")
-
-    report = await sender(ledger, clock, mail, resolve=lambda delivery: None).run()
-
-    assert (report.cancelled, mail.calls) == (2, 0)
-    assert {delivery.error for delivery in ledger.deliveries()} == {"no longer subscribed"}
-
-
 async def test_a_lost_answer_is_never_tried_again_in_silence(ledger: Ledger, clock: Clock) -> None:
     """It stays unknown, is named to people, and no later run sends it."""
     ledger.record_post(post(), WORDS, "social", NOW)
@@ -226,15 +191,16 @@ async def test_a_bug_in_a_channel_is_an_unknown_outcome(ledger: Ledger, clock: C
 async def test_what_cannot_be_prepared_was_certainly_not_sent(ledger: Ledger, clock: Clock) -> None:
     """A mistake before the call defers; it does not leave a delivery in doubt."""
     record(ledger, 1)
+    with writing(ledger.engine) as connection:
+        connection.execute(update(schema.words).values(body="mara@inbox.ngo"))
+    mail = NotingChannel("mail")
 
-    def broken(message: Message, _: Delivery, recipient: Recipient) -> Message:
-        raise ValueError(recipient.address)
+    report = await sender(ledger, clock, mail).run()
 
-    report = await sender(ledger, clock, NotingChannel("mail"), personalise=broken).run()
-
-    assert states(ledger) == {State.DEFERRED: 1}
-    assert "could not be prepared: ValueError at test_sender.py:" in report.problems[0]
-    assert "@" not in report.problems[0]
+    (delivery,) = ledger.deliveries()
+    assert (states(ledger), mail.calls) == ({State.DEFERRED: 1}, 0)
+    assert "could not be prepared: JSONDecodeError at decoder.py:" in report.problems[0]
+    assert "@" not in report.problems[0] + delivery.error
 
 
 # --------------------------------------------------------------------------- several channels, and STOP

@@ -87,8 +87,6 @@ def sender(
     return Sender(
         ledger,
         {channel.name: channel for channel in channels},
-        resolve=lambda delivery: Recipient(id=delivery.recipient.id),
-        personalise=lambda message, delivery, recipient: message,
         clock=clock or Clock(),
         stopping=stopping,
         concurrency=concurrency,

@@ -248,8 +248,6 @@ def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool], *,
     return Sender(
         workspace.ledger,
         workspace.channels,
-        resolve=lambda delivery: delivery.recipient,
-        personalise=lambda message, _delivery, _to: message,
         clock=clock,
         stopping=lambda: stopping() or has_stop_file(workspace),
         gates=wickets(workspace, clock if frozen else None),

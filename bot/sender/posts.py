@@ -26,7 +26,7 @@ from bot.errors import (
     UnknownOutcome,
     fault_of,
 )
-from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, Message, Recipient, State
+from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, State
 from bot.sender.report import Report, without_addresses
 from bot.sender.wicket import Wicket
 from bot.store.ledger import Ledger
@@ -41,7 +41,7 @@ _LEVELS = {State.SENT: logging.INFO, State.CANCELLED: logging.INFO, State.PLANNE
 
 
 class Sender:
-    """Works off the ledger. ``resolve`` finds a delivery's reader, ``personalise`` puts in their pieces.
+    """Works off the ledger.
 
     ``stopping`` is asked before each small group: once it is true, only the calls in flight are finished.
     ``gates`` hold the channels to their pace; one without a gate goes as fast as it can.
@@ -52,8 +52,6 @@ class Sender:
         ledger: Ledger,
         channels: Mapping[str, Channel],
         *,
-        resolve: Callable[[Delivery], Recipient | None],
-        personalise: Callable[[Message, Delivery, Recipient], Message],
         clock: Callable[[], datetime],
         stopping: Callable[[], bool] = lambda: False,
         concurrency: Mapping[str, int] | int = 2,
@@ -61,7 +59,7 @@ class Sender:
     ) -> None:
         self._gates = gates or {}
         self.ledger, self.channels, self.clock, self._stopping = ledger, channels, clock, stopping
-        self._resolve, self._personalise, self._concurrency = resolve, personalise, concurrency
+        self._concurrency = concurrency
         self._words = lru_cache(maxsize=16)(ledger.message)
 
     async def run(self) -> Report:
@@ -130,7 +128,7 @@ class Sender:
         """The delivery with its outcome; whatever the channel does, there is one."""
         gate = self._gates.get(channel.name)
         try:
-            prepared = await desk.off_loop(self._prepare, delivery)
+            message = await desk.off_loop(self._words, delivery.message)
         except StoreError:
             raise
         except Exception as error:
@@ -138,12 +136,10 @@ class Sender:
             return delivery.deferred(
                 TemporaryFailure(f"could not be prepared: {fault_of(error)}"), self.clock()
             )
-        if prepared is None:
-            return delivery.cancelled("no longer subscribed", self.clock())
         if gate and not await gate.turn(call=desk.off_loop, stopped=self._stopping):
             return _not_begun(delivery)
         try:
-            receipt = await channel.send(*prepared, key=delivery.key)
+            receipt = await channel.send(message, delivery.recipient, key=delivery.key)
         except Exception as error:
             if gate and isinstance(error, DeliveryError):
                 gate.note(error)
@@ -151,12 +147,6 @@ class Sender:
         if gate:
             gate.note(receipt.note)
         return delivery.sent(receipt, self.clock())
-
-    def _prepare(self, delivery: Delivery) -> tuple[Message, Recipient] | None:
-        recipient = self._resolve(delivery)
-        if recipient is None:
-            return None
-        return self._personalise(self._words(delivery.message), delivery, recipient), recipient
 
     def _failed(self, desk: _Desk, delivery: Delivery, error: Exception) -> Delivery:
         now = self.clock()

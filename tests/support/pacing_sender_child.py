@@ -62,8 +62,6 @@ async def posts(race: Race) -> None:
     sender = Sender(
         Ledger(race.pace.engine, mode="live", publication="broadside"),
         {ACCOUNT: Timed(ACCOUNT)},
-        resolve=lambda delivery: Recipient(id=delivery.recipient.id),
-        personalise=lambda message, delivery, recipient: message,
         clock=lambda: NOW + timedelta(hours=1),
         stopping=race.over,
         gates={ACCOUNT: Wicket(race.pace, ACCOUNT, race.rules)},

@@ -7,7 +7,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bot.model import Delivery, Message, Receipt, Recipient
+from bot.model import Message, Receipt, Recipient
 from bot.sender import Sender
 from bot.store.engine import open_store
 from bot.store.ledger import Ledger
@@ -25,17 +25,11 @@ class Counting(NotingChannel):
         return receipt
 
 
-def reader(delivery: Delivery) -> Recipient:
-    return Recipient(id=delivery.recipient.id, address="reader@example.org")
-
-
 async def main(url: str, file: Path, now: datetime) -> None:
     ledger = Ledger(open_store(url), mode="live", publication="broadside")
     sender = Sender(
         ledger,
         {"mail": Counting("mail", file=file)},
-        resolve=reader,
-        personalise=lambda message, delivery, recipient: message,
         clock=lambda: now,
         concurrency=3,
     )
