@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from bot.app.building import build
 from bot.app.syndication import whole
 from bot.web import archive
 from tests.support.archives import SLOT, Group, make_group
@@ -61,7 +62,14 @@ def titles(answer: Answer) -> list[str]:
 
 PATHS = (
     *("/", "/issues/weekly", "/issues/monthly", "/issues/weekly/1", "/items/ports", "/items/sails"),
-    *("/search", "/feeds/weekly/en.atom", "/feeds/weekly/mul.json", "/sitemap.xml", "/robots.txt"),
+    *(
+        "/search",
+        "/feeds/weekly/en.atom",
+        "/feeds/weekly/mul.json",
+        "/feeds/monthly/en.atom",
+        "/sitemap.xml",
+        "/robots.txt",
+    ),
 )
 
 
@@ -113,7 +121,8 @@ def test_a_picture_may_be_kept_for_ever(site: Site) -> None:
         "/issues/weekly/01",
         "/issues/other",
         "/feeds/weekly/xx.atom",
-        "/feeds/monthly/en.atom",
+        "/feeds/monthly/mul.atom",
+        "/feeds/other/en.atom",
         "/pictures/ports.png",
         "/search/en.json",
     ],
@@ -134,6 +143,19 @@ def test_the_pages_are_those_of_a_build(site: Site, group: Group) -> None:
         p for p in whole(group.site()) if p.startswith(("/issues", "/items", "/pictures"))
     }
     assert get(site, "/items/ports").body == built["/items/ports"].make(lambda path: path).decode()
+
+
+def test_the_feeds_are_those_of_a_build(site: Site, group: Group, tmp_path: Path) -> None:
+    """To the byte, also the one of a newsletter without an issue: a feed reader may change between them."""
+    here = group.workspace
+    build(here, tmp_path / "site")
+    here.release()
+    files = list((tmp_path / "site" / "feeds").rglob("*.*"))
+
+    assert {path.parent.name for path in files} == {"weekly", "monthly"}
+    for path in files:
+        name = path.relative_to(tmp_path / "site").as_posix()
+        assert get(site, f"/{name}").body.encode() == path.read_bytes(), name
 
 
 # --------------------------------------------------------------------------- search

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from bot.app.layout import as_it_is
 from bot.app.syndication import whole
-from bot.rendering.feeds import Entry, Feed, absolute, atom, json_feed, tag
+from bot.rendering.feeds import Entry, Feed, absolute, atom, json_feed, tag, urn
 from tests.support.archives import SLOT, Group, make_group
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+URN = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 TAG = re.compile(r"tag:[a-z0-9.-]+,\d{4}:[A-Za-z0-9/%._~-]+")
 
 ENTRY = Entry(
@@ -38,7 +39,7 @@ ENTRY = Entry(
     updated=datetime(2026, 11, 20, 2, tzinfo=UTC),
 )
 FEED = Feed(
-    id="tag:news.example.org,2026:feeds/weekly/en",
+    id="urn:uuid:0a1b2c3d-0000-5000-8000-000000000000",
     title="The Weekly Shelf",
     lang="en",
     home="https://news.example.org/issues/weekly",
@@ -48,6 +49,9 @@ FEED = Feed(
     updated=ENTRY.updated,
     entries=[ENTRY],
 )
+
+
+NEVER = "1970-01-01T00:00:00Z"
 
 
 @pytest.fixture
@@ -66,7 +70,8 @@ def complaints(content: bytes, at: str) -> list[str]:
     found = [] if root.tag == f"{ATOM}feed" else ["the root is no feed"]
     ids = [each.text for each in root.iter(f"{ATOM}id")]
     found += ["an id stands twice"] if len(ids) != len(set(ids)) else []
-    found += [f"{each} is no tag: address" for each in ids if not TAG.fullmatch(each or "")]
+    found += [f"{each} is no tag: address" for each in ids[1:] if not TAG.fullmatch(each or "")]
+    found += [] if URN.fullmatch(root.findtext(f"{ATOM}id") or "") else ["the name of the feed is no URN"]
     for part in (root, *root.findall(f"{ATOM}entry")):
         name = part.tag.removeprefix(ATOM)
         for needed in ("id", "title", "updated"):
@@ -82,7 +87,7 @@ def complaints(content: bytes, at: str) -> list[str]:
         found.append("the self link leads elsewhere")
     if not root.findall(f"{ATOM}author/{ATOM}name"):
         found.append("nobody is the author")
-    newest = max((e.findtext(f"{ATOM}updated") or "" for e in root.findall(f"{ATOM}entry")), default="")
+    newest = max((e.findtext(f"{ATOM}updated") or "" for e in root.findall(f"{ATOM}entry")), default=NEVER)
     if root.findtext(f"{ATOM}updated") != newest:
         found.append("the feed is not as new as its newest entry")
     for content_part in root.iter(f"{ATOM}content"):
@@ -96,7 +101,9 @@ def complaints(content: bytes, at: str) -> list[str]:
 
 
 def test_a_newsletter_has_a_feed_for_each_language_and_one_for_all(group: Group) -> None:
-    assert sorted(feeds(group)) == [
+    weekly = sorted(path for path in feeds(group) if path.startswith("/feeds/weekly"))
+
+    assert weekly == [
         f"/feeds/weekly/{lang}.{form}" for lang in ("ar", "en", "mul", "th") for form in ("atom", "json")
     ]
 
@@ -109,7 +116,7 @@ def test_no_feed_breaks_a_rule_of_atom(group: Group) -> None:
             parsed = feedparser.parse(content)
             assert not parsed.bozo, path
             assert parsed.version == "atom10"
-            assert len(parsed.entries) == (3 if "mul" in path else 1)
+            assert len(parsed.entries) == (0 if "monthly" in path else 3 if "mul" in path else 1)
 
 
 def test_feedparser_reads_what_we_wrote(group: Group) -> None:
@@ -192,6 +199,34 @@ def test_an_entry_keeps_its_name_and_time_whatever_comes_later(group: Group) -> 
 
     assert (before.id, before.updated) == (weekly.id, weekly.updated) == (monthly.id, monthly.updated)
     assert "Three cranes" in weekly.content[0].value
+
+
+def test_there_is_a_feed_before_the_first_issue(group: Group) -> None:
+    """Empty, and whoever takes it then keeps it: the first issue comes into the same feed."""
+    before = feeds(group)
+    group.item("ropes", lang="th")
+    group.item("knots")
+    group.print("ropes", "knots", newsletter="monthly", slot=SLOT + timedelta(weeks=1))
+    after = feeds(group)
+
+    assert sorted(path for path in before if "monthly" in path) == [
+        f"/feeds/monthly/en.{form}" for form in ("atom", "json")
+    ]
+    empty, full = (feedparser.parse(each["/feeds/monthly/en.atom"]) for each in (before, after))
+    assert (empty.entries, [entry.title for entry in full.entries]) == ([], ["Knots"])
+    assert (empty.feed.id, empty.feed.link) == (full.feed.id, full.feed.link)
+    assert empty.feed.updated < full.feed.updated == "2026-11-27T02:00:00Z"
+    document = json.loads(before["/feeds/monthly/en.json"])
+    assert (document["title"], document["items"]) == ("The Long Table", [])
+    assert document["feed_url"] == "https://news.shelf.ngo/feeds/monthly/en.json"
+
+
+def test_every_feed_has_a_name_of_its_own(group: Group) -> None:
+    """That depends on the site, the newsletter and the language, and on nothing that happens."""
+    found = {path: feedparser.parse(each).feed.id for path, each in feeds(group).items() if "atom" in path}
+
+    assert len(set(found.values())) == len(found) == 5
+    assert found["/feeds/weekly/en.atom"] == urn("News.Shelf.ngo", "feeds", "weekly", "en")
 
 
 def test_a_feed_stays_when_its_last_story_is_withdrawn(group: Group) -> None:

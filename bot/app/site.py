@@ -306,10 +306,8 @@ class Site:
     def feed_langs(self, shelf: Shelf) -> list[tuple[str, str]]:
         """The languages of a newsletter's feeds, with their names: its own first, all together last.
 
-        Its own has a feed even when every story was withdrawn: somebody reads it.
+        Its own has a feed even before the first issue, and when every story was withdrawn: somebody reads it.
         """
-        if not shelf.editions:
-            return []
         found = {
             main_lang(i.lang) for edition in shelf.editions for _, i in self.archive.shown(edition.items)
         }

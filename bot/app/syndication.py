@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from bot.app.archive import Shelf, Story
 from bot.app.site import Link, Page, Site, main_lang, story_path
 from bot.model import Item
-from bot.rendering.feeds import Entry, Feed, absolute, atom, json_feed, tag
+from bot.rendering.feeds import NOT_YET, Entry, Feed, absolute, atom, json_feed, tag, urn
 from bot.rendering.languages import counted, native_name
 from bot.rendering.search import Document
 from bot.rendering.stories import Tale
@@ -51,7 +51,7 @@ def _made(site: Site, shelf: Shelf, lang: str, form: Callable[[Feed], bytes]) ->
 
 
 def feed_of(site: Site, shelf: Shelf, lang: str) -> Feed:
-    """The newest items of a newsletter in one language, or in all (``mul``)."""
+    """The newest items of a newsletter in one language, or in all (``mul``); empty before its first issue."""
     found = [
         (story, item)
         for edition in shelf.editions
@@ -59,15 +59,16 @@ def feed_of(site: Site, shelf: Shelf, lang: str) -> Feed:
         if lang in ("mul", main_lang(item.lang))
     ]
     host = urlsplit(site.url("")).hostname or "localhost"
+    newest = shelf.editions[0].slot if shelf.editions else NOT_YET
     return Feed(
-        id=tag(host, shelf.editions[-1].slot, "feeds", shelf.name, lang),
+        id=urn(host, "feeds", shelf.name, lang),
         title=shelf.title,
         lang=lang,
         home=site.url(shelf.path),
         atom_url=site.url(feed_path(shelf, lang, "atom")),
         json_url=site.url(feed_path(shelf, lang, "json")),
         icon=site.url("/static/mark.svg"),
-        updated=max((story.out_at for story, _ in found), default=shelf.editions[0].slot),
+        updated=max((story.out_at for story, _ in found), default=newest),
         entries=[_entry(site, host, story, item) for story, item in found[:LONGEST_FEED]],
     )
 

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
 
 from markupsafe import escape
+
+NOT_YET = datetime(1970, 1, 1, tzinfo=UTC)  # Atom wants a time also of a feed in which nothing has happened
 
 # What XML 1.0 cannot hold at all, not even as a reference.
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -36,14 +39,14 @@ class Entry:
 class Feed:
     """A feed with its entries, the newest first. Every address is absolute."""
 
-    id: str
+    id: str  # the same for ever, from before its first entry on
     title: str
     lang: str
     home: str
     atom_url: str
     json_url: str
     icon: str
-    updated: datetime  # of the newest entry
+    updated: datetime  # of the newest entry; NOT_YET where nothing went out
     entries: Sequence[Entry]
 
 
@@ -51,6 +54,12 @@ def tag(host: str, day: datetime, *parts: str) -> str:
     """A name for ever: the host and a year in which it was ours, then what it names."""
     named = "/".join(quote(part, safe="") for part in parts)
     return f"tag:{host.lower()},{day.astimezone(UTC):%Y}:{named}"
+
+
+def urn(host: str, *parts: str) -> str:
+    """A name for ever that needs no year: for what is there before anything went out."""
+    named = "/".join(quote(part, safe="") for part in (host.lower(), *parts))
+    return f"urn:uuid:{uuid5(NAMESPACE_URL, f'//{named}')}"
 
 
 def absolute(html: str, url: str) -> str:
