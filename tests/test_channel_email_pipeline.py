@@ -23,8 +23,21 @@ from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure,
 
 FOR_EVER = 1e9
 PIPELINED = ["PIPELINING", "SIZE 50000000", "SMTPUTF8", "8BITMIME"]
+CHUNKED = [*PIPELINED, "CHUNKING"]
 ONE_BY_ONE = PIPELINED[1:]
-BOTH = pytest.mark.parametrize("extensions", [PIPELINED, ONE_BY_ONE], ids=["pipelining", "one by one"])
+WAYS = {"pipelining": PIPELINED, "chunking": CHUNKED, "one by one": ONE_BY_ONE}
+EVERY_WAY = pytest.mark.parametrize("extensions", list(WAYS.values()), ids=list(WAYS))
+
+
+def in_every_way(names: str, cases: list[tuple[object, ...]]) -> pytest.MarkDecorator:
+    """Each case, which begins with its step, in each way; with CHUNKING nobody says DATA."""
+    found = [
+        pytest.param(extensions, *case, id="-".join([way, *map(str, case)]))
+        for way, extensions in WAYS.items()
+        for case in cases
+        if (way, case[0]) != ("chunking", "DATA")
+    ]
+    return pytest.mark.parametrize(f"extensions, {names}", found)
 
 
 async def send(server: Server, mailing: Mailing, *, connections: int = 1, **options: object) -> Mailing:
@@ -43,7 +56,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --------------------------------------------------------------------------- sent
 
 
-@BOTH
+@EVERY_WAY
 async def test_letters_arrive_as_they_were_composed(extensions: list[str]) -> None:
     """Every byte, leading dots too, over one connection."""
     body = b".a dot\r\n..two\r\n.\r\nMAIL FROM:<x@example.org>\r\n.\r\n\r\n\r\n.\r\n"
@@ -66,6 +79,40 @@ async def test_a_letter_costs_one_round_trip() -> None:
         assert server.packets == [["EHLO"], group, ["BODY", *group], ["BODY", *group], ["BODY"], ["QUIT"]]
 
 
+async def test_a_chunk_costs_one_round_trip_and_has_no_dot() -> None:
+    """The same with CHUNKING; a line that is only a dot is a line like any other (RFC 3030)."""
+    body = b"one\r\n.\r\nQUIT\r\n.\r\n"
+    async with pipelining_server(extensions=CHUNKED) as server:
+        await send(server, Mailing([letter(number, body=body) for number in range(3)]))
+
+        group, chunk = ["MAIL", "RCPT"], ["BDAT", "BODY"]
+        assert server.packets == [
+            ["EHLO"], group, [*chunk, *group], [*chunk, *group], chunk, ["QUIT"]
+        ]  # fmt: skip
+        assert server.commands.count(f"BDAT {len(letter(0, body=body).content)} LAST") == 3
+        assert server.bodies[letter(1).id] == letter(1, body=body).content
+
+
+async def test_a_server_with_chunking_alone_is_asked_by_data() -> None:
+    """Where every command waits for its answer, BDAT saves nothing."""
+    async with pipelining_server(extensions=[*ONE_BY_ONE, "CHUNKING"]) as server:
+        mailing = await send(server, Mailing(letters(2)))
+
+        assert len(mailing.sent) == 2
+        assert not any(command.startswith("BDAT") for command in server.commands)
+
+
+async def test_a_body_for_a_refused_reader_is_never_sent() -> None:
+    """A chunk waits for RCPT's yes: nothing is thrown at a server that does not want it."""
+    script = [None, Fault(step="RCPT", answer="550 5.1.1 who?"), Fault(step="MAIL", answer="451 later")]
+    async with pipelining_server(script, extensions=CHUNKED) as server:
+        mailing = await send(server, Mailing(letters(4)))
+
+        assert server.finished == server.accepted
+        assert mailing.sent == {letter(0).id, letter(3).id}
+        assert server.connections == 1
+
+
 async def test_without_pipelining_every_command_waits_for_its_answer() -> None:
     """The same letters, one command at a time."""
     async with pipelining_server(extensions=ONE_BY_ONE) as server:
@@ -85,7 +132,7 @@ async def test_another_server_without_pipelining_takes_them_too() -> None:
         assert {taken.content for taken in server.taken} == {one.content for one in letters(20)}
 
 
-@BOTH
+@EVERY_WAY
 async def test_answers_may_come_in_crumbs(extensions: list[str]) -> None:
     """A packet may end within an answer, a line, or a line end."""
     async with pipelining_server(extensions=extensions, crumbs=True) as server:
@@ -94,7 +141,7 @@ async def test_answers_may_come_in_crumbs(extensions: list[str]) -> None:
         assert mailing.sent == set(server.accepted) == {one.id for one in letters(4)}
 
 
-@BOTH
+@EVERY_WAY
 async def test_answers_may_have_several_lines(extensions: list[str]) -> None:
     """They are one answer, and its words are kept."""
     script = [
@@ -152,9 +199,8 @@ async def test_an_address_cannot_become_a_command() -> None:
 # --------------------------------------------------------------------------- refused
 
 
-@BOTH
-@pytest.mark.parametrize(
-    ("step", "answer", "kind", "blame"),
+@in_every_way(
+    "step, answer, kind, blame",
     [
         ("MAIL", "550 5.7.1 not from you", PermanentFailure, Blame.SENDER),
         ("MAIL", "451 4.3.0 later", TemporaryFailure, None),
@@ -203,7 +249,7 @@ async def test_a_sender_that_comes_at_the_wrong_time_is_offered_again() -> None:
         assert server.connections == 2
 
 
-@BOTH
+@EVERY_WAY
 async def test_an_answer_that_makes_no_sense_ends_the_conversation(extensions: list[str]) -> None:
     """354 to a finished letter: it may have gone out, and nothing after it can be trusted."""
     async with pipelining_server([Fault(step="DOT", answer="354 what?")], extensions=extensions) as server:
@@ -266,8 +312,7 @@ async def test_an_answer_never_names_the_reader() -> None:
 # --------------------------------------------------------------------------- lost on the way
 
 
-@BOTH
-@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+@in_every_way("step", [("MAIL",), ("RCPT",), ("DATA",)])
 async def test_a_lost_connection_before_the_dot_costs_nothing(extensions: list[str], step: str) -> None:
     """The letter was only announced: it goes out over a new connection."""
     async with pipelining_server([None, Fault(step=step, answer=DROP)], extensions=extensions) as server:
@@ -278,7 +323,7 @@ async def test_a_lost_connection_before_the_dot_costs_nothing(extensions: list[s
         assert [name for name, _ in mailing.troubles] == ["relay"]
 
 
-@BOTH
+@EVERY_WAY
 @pytest.mark.parametrize("order", [DROP, TAKE_AND_DROP])
 async def test_a_lost_connection_after_the_dot_is_unknown(extensions: list[str], order: str) -> None:
     """One letter only, and never a second time; the announced one behind it is sent."""
@@ -310,9 +355,8 @@ async def test_who_is_unlucky_twice_comes_back_later() -> None:
         assert mailing.sent == {letter(0).id, letter(2).id}
 
 
-@BOTH
-@pytest.mark.parametrize(
-    ("step", "outcome"),
+@in_every_way(
+    "step, outcome",
     [("MAIL", str), ("RCPT", TemporaryFailure), ("DATA", TemporaryFailure), ("DOT", TemporaryFailure)],
 )
 async def test_421_ends_the_conversation_and_loses_nobody(
@@ -369,9 +413,8 @@ async def test_a_server_that_counts_letters_unasked_loses_nobody() -> None:
 # --------------------------------------------------------------------------- more than was asked
 
 
-@BOTH
-@pytest.mark.parametrize(
-    ("step", "answer"),
+@in_every_way(
+    "step, answer",
     [
         ("MAIL", "250 ok\r\n250 and one more"),
         ("MAIL", "250 ok\r\n354 and one more"),
@@ -640,9 +683,8 @@ async def test_answers_injected_before_encryption_are_never_heard(certificate: P
 # --------------------------------------------------------------------------- time
 
 
-@BOTH
-@pytest.mark.parametrize(
-    ("step", "wait", "kind"),
+@in_every_way(
+    "step, wait, kind",
     [("MAIL", 60, str), ("RCPT", 60, str), ("DATA", 60, str), ("DOT", 600, UnknownOutcome)],
 )
 async def test_a_silent_server_is_left_in_time(
@@ -719,20 +761,19 @@ FAULTS = st.one_of(
 @given(
     script=st.lists(FAULTS, max_size=12),
     connections=st.integers(1, 3),
-    pipelining=st.booleans(),
+    way=st.sampled_from(list(WAYS)),
     crumbs=st.booleans(),
     always_grants=st.booleans(),
 )
 def test_whatever_goes_wrong_every_letter_has_one_true_outcome(
-    script: list[Fault | None], connections: int, pipelining: bool, crumbs: bool, always_grants: bool
+    script: list[Fault | None], connections: int, way: str, crumbs: bool, always_grants: bool
 ) -> None:
     """Sent are those that the server accepted, none twice; unknown only those whose dot was out."""
     mailing, clock = Mailing(letters(15)), Clock()
 
     async def main() -> Server:
-        extensions = PIPELINED if pipelining else ONE_BY_ONE
         async with pipelining_server(
-            script, extensions=extensions, crumbs=crumbs, always_grants=always_grants
+            script, extensions=WAYS[way], crumbs=crumbs, always_grants=always_grants
         ) as server:
             lines = mailing.over(
                 relay(server.port, timeout=FOR_EVER, patience=FOR_EVER),

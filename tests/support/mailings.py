@@ -13,14 +13,16 @@ from bot.channels.email.smtp import Server
 from bot.errors import DeliveryError, UnknownOutcome
 
 
-def letter(number: int, *, recipient: str = "", body: bytes = b"Good morning\r\n") -> Letter:
+def letter(
+    number: int, *, recipient: str = "", body: bytes = b"Good morning\r\n", head: bytes = b""
+) -> Letter:
     """A small email; its number is its Message-ID."""
     name = f"<{number}@news.example.org>"
     return Letter(
         id=name,
         sender="bounces@example.org",
         recipient=recipient or f"reader.{number}@example.com",
-        content=f"Message-ID: {name}\r\n\r\n".encode() + body,
+        content=f"Message-ID: {name}\r\n".encode() + head + b"\r\n" + body,
         tag=number,
     )
 

@@ -1,7 +1,8 @@
 """An SMTP server of our own that advertises PIPELINING and does every wrong thing on order.
 
 It answers all the commands of one packet in one packet, as real servers do, and counts what it accepted by
-Message-ID. Each MAIL command takes the next entry of ``script``: a ``Fault`` for that letter, or None.
+Message-ID. With CHUNKING among its extensions it takes BDAT (RFC 3030). Each MAIL command takes the next
+entry of ``script``: a ``Fault`` for that letter, or None.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Fault:
     """What happens at one step of one letter instead of the right answer.
 
     Steps: MAIL RCPT DATA DOT, or BODY: the first byte of the body is here, and nothing is read any more.
+    DOT is also the end of the last chunk.
     ``answer`` may hold several lines, parted by CR LF.
     """
 
@@ -80,6 +82,8 @@ class _Talk(asyncio.Protocol):
         self.transport: asyncio.Transport
         self._buffer, self._reply = b"", b""
         self._in_body = self._mute = self._encrypted = self._upgrading = False
+        self._chunk: int | None = None  # bytes of the body that BDAT announced
+        self._chunks, self._last = b"", False
         self._letters = 0
         self._has_sender = self._has_recipient = False
         self._fault: Fault | None = None
@@ -133,12 +137,27 @@ class _Talk(asyncio.Protocol):
                 self.transport.pause_reading()
                 self._answer_with(self._fault.answer)
             return False
+        if self._chunk is not None:
+            return self._bytes_of_chunk(self._chunk)
         body, dot, rest = (b"\r\n" + self._buffer).partition(b"\r\n.\r\n")
         if not dot:
             return False
         self._buffer, self._in_body = rest, False
         self._server.packets[-1].append("BODY")
-        self._finished((body[2:] + b"\r\n") if len(body) > 2 else b"")
+        self._finished(re.sub(rb"(?m)^\.\.", b".", (body[2:] + b"\r\n") if len(body) > 2 else b""))
+        return True
+
+    def _bytes_of_chunk(self, size: int) -> bool:
+        if len(self._buffer) < size:
+            return False
+        self._chunks += self._buffer[:size]
+        self._buffer, self._in_body, self._chunk = self._buffer[size:], False, None
+        self._server.packets[-1].append("BODY")
+        if not self._last:
+            self._say(f"250 2.0.0 {size} bytes" if self._has_recipient else "503 5.5.1 need RCPT")
+            return True
+        body, self._chunks = self._chunks, b""
+        self._finished(body)
         return True
 
     def _finished(self, body: bytes) -> None:
@@ -153,7 +172,7 @@ class _Talk(asyncio.Protocol):
             return
         if order is None or order == TAKE_AND_DROP or order.startswith("2"):
             self._server.accepted[name] += 1
-            self._server.bodies[name] = re.sub(rb"(?m)^\.\.", b".", body)
+            self._server.bodies[name] = body
         if order is None:
             self._say("250 2.0.0 Ok: queued as 4Bx7")
         else:
@@ -174,6 +193,7 @@ class _Talk(asyncio.Protocol):
             "MAIL": self._mail,
             "RCPT": self._rcpt,
             "DATA": self._data,
+            "BDAT": lambda: self._bdat(*text.split()[1:]),
             "RSET": self._rset,
             "QUIT": self._quit,
         }
@@ -217,7 +237,14 @@ class _Talk(asyncio.Protocol):
         else:
             self._answer_with(order or "503 5.5.1 need RCPT")
 
+    def _bdat(self, size: str = "", last: str = "") -> None:
+        if "CHUNKING" not in self._server.extensions or not size.isdigit():
+            self._say("500 5.5.2 what?")
+            return
+        self._in_body, self._chunk, self._last = True, int(size), last.upper() == "LAST"
+
     def _rset(self) -> None:
+        self._chunks = b""
         self._has_sender = self._has_recipient = False
         self._say("250 2.0.0 Ok")
 

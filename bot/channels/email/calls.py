@@ -1,27 +1,14 @@
-"""Whom an open conversation asks and tells, how it behaves, and what it can be owed."""
+"""Whom an open conversation asks and tells, and how it behaves."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from bot.channels.email.mime import Mail
 from bot.channels.email.terms import Terms
 from bot.errors import DeliveryError
-
-
-class Step(Enum):
-    """What the server owes an answer to."""
-
-    RESET = auto()
-    SENDER = auto()
-    RECIPIENT = auto()
-    DATA = auto()
-    ANSWER = auto()  # to a finished letter: the one that counts
-    NOTHING = auto()  # to a lone dot, after DATA was granted though the recipient was refused
-    GOODBYE = auto()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

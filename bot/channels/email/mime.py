@@ -65,6 +65,11 @@ class Mail(Protocol):
         ...
 
     @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """Its bytes as they are, to be joined, a line end last."""
+        ...
+
+    @property
     def ready(self) -> tuple[bytes, ...]:
         """As DATA wants it, to be joined: leading dots doubled, a line end last, without the final dot."""
         ...
@@ -90,10 +95,14 @@ class Letter:
         return self.content[: self.content.find(b"\r\n\r\n")].isascii()
 
     @property
+    def pieces(self) -> tuple[bytes, ...]:
+        return (self.content if self.content.endswith(b"\r\n") else self.content + b"\r\n",)
+
+    @property
     def ready(self) -> tuple[bytes, ...]:
         if self.stuffed is not None:
             return (self.stuffed,)
-        content = self.content if self.content.endswith(b"\r\n") else self.content + b"\r\n"
+        (content,) = self.pieces
         if b"\n." in content or content.startswith(b"."):  # the search is quick, the expression is not
             content = _DOT.sub(b"..", content)
         return (content,)
@@ -111,6 +120,10 @@ class Spliced(NamedTuple):
     ready: tuple[bytes, ...]
     is_ascii: bool
     tag: Any
+
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        return self.ready
 
     @property
     def content(self) -> bytes:

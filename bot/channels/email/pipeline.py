@@ -6,6 +6,7 @@ letter itself and says what became of each:
     354 for A            ->  body of A, dot, MAIL RCPT DATA of B, in one write
     250 for A, 250 250 354 for B  ->  A is sent; body of B, dot, MAIL RCPT DATA of C
 
+To a server with CHUNKING it is the same without DATA, 354 and dot (``dialect``); "dot" is the last byte then.
 At most one letter is past its dot without an answer, so a lost connection leaves at most one uncertain;
 the one after it has only been announced and is handed back. Answers are counted: one that nobody asked for
 ends the conversation and is never taken for a later letter's. A server without PIPELINING hears the same
@@ -15,11 +16,11 @@ commands one by one. There is no task, no future and no log line for a letter.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
 
-from bot.channels.email.calls import Calls, Rules, Step
+from bot.channels.email.calls import Calls, Rules
+from bot.channels.email.dialect import Step, dialect_of
 from bot.channels.email.hearing import Hearing
 from bot.channels.email.mime import Mail
 from bot.channels.email.replies import Stage, clean, lost, refusal
@@ -30,10 +31,7 @@ GOODBYE_SECONDS = 5
 
 
 _RESET, _SENDER, _RECIPIENT, _DATA, _ANSWER, _NOTHING, _GOODBYE = Step
-_GROUP = (_SENDER, _RECIPIENT, _DATA)
 _STAGES = {_SENDER: Stage.SENDER, _RECIPIENT: Stage.RECIPIENT, _DATA: Stage.DATA, _ANSWER: Stage.ANSWER}
-_USUAL = deque((_ANSWER, *_GROUP))
-_USUAL_ANSWERS = re.compile(rb"250 ([^\r\n]*)\r\n250 [^\r\n]*\r\n250 [^\r\n]*\r\n354 [^\r\n]*\r\n")
 
 
 class Wire(asyncio.Protocol):
@@ -42,6 +40,8 @@ class Wire(asyncio.Protocol):
     def __init__(self, rules: Rules, calls: Calls, *, clock: Callable[[], float]) -> None:
         self._rules, self._calls, self._clock = rules, calls, clock
         self._place, self._pipelining = rules.place, rules.terms.pipelining
+        self._dialect = dialect_of(rules.terms)
+        self._usual = self._dialect.usual
         self._transport: asyncio.Transport
         self.answers = 0  # letters of which the server told the outcome
         self._room = rules.letters or -1  # letters that this conversation may still take
@@ -131,7 +131,7 @@ class Wire(asyncio.Protocol):
         self._since = self._clock()
         if self._waits:
             self._owed.clear()  # they are to words that we have not said yet
-        elif self._owed == _USUAL and self._goes_on_as_usual(data):
+        elif self._owed == self._usual and self._goes_on_as_usual(data):
             return
         self._busy = True
         for code, words in self._hearing.answers(data):
@@ -151,7 +151,7 @@ class Wire(asyncio.Protocol):
 
         False when it is anything else, and nothing has been done then.
         """
-        usual, letter = _USUAL_ANSWERS.fullmatch(data), self._out
+        usual, letter = self._dialect.usual_answers.fullmatch(data), self._out
         if usual is None or letter is None or self._hearing.is_amid or self._overtaken:
             return False
         self._owed.clear()
@@ -204,16 +204,17 @@ class Wire(asyncio.Protocol):
             self._must_reset = False
 
     def _announcement(self, letter: Mail, step: Step, code: int, words: bytes) -> None:
-        """The answer to MAIL or RCPT; with PIPELINING a refusal counts only when DATA's answer is in step."""
+        """The answer to MAIL or RCPT; with PIPELINING a refusal counts only when all answers are in step."""
+        last = step is self._dialect.group[-1]
         if code // 100 == 2 and self._no is None:
-            self._must_reset = True
+            self._must_reset, self._granted = True, last
         elif code // 100 in (2, 3) or (code == 503 and step is _SENDER and self._pipelining):
             self._nonsense(words)
         elif code == 421 and (step is _SENDER or self._no is not None):
             self._closes(words)
-        elif self._no is None:
-            self._no = _refusal(letter, step, code, words)
-            if code == 421 or not self._pipelining:
+        else:
+            self._no = self._no or _refusal(letter, step, code, words)
+            if code == 421 or last or not self._pipelining:
                 self._refused(letter, self._no, code=code)
 
     def _data(self, letter: Mail, code: int, words: bytes) -> None:
@@ -286,8 +287,8 @@ class Wire(asyncio.Protocol):
         recipient = f"RCPT TO:<{self._next.recipient}>\r\n"
         if self._pipelining:
             reset = "RSET\r\n" if self._must_reset else ""
-            self._owed.extend((_RESET, *_GROUP) if reset else _GROUP)
-            return f"{reset}{mail}{recipient}DATA\r\n".encode()
+            self._owed.extend((_RESET, *self._dialect.group) if reset else self._dialect.group)
+            return f"{reset}{mail}{recipient}{self._dialect.request}".encode()
         group = [(_SENDER, mail.encode()), (_RECIPIENT, recipient.encode()), (_DATA, b"DATA\r\n")]
         self._unsaid.extend([(_RESET, b"RSET\r\n"), *group] if self._must_reset else group)
         return self._turn()
@@ -360,7 +361,7 @@ class Wire(asyncio.Protocol):
         self._since = self._clock()
         self._dot_is_out = True
         self._after_dot = len(self._after)
-        self._transport.writelines((*letter.ready, b".\r\n" + self._after))
+        self._transport.writelines(self._dialect.body(letter, self._after))
 
     # ----------------------------------------------------------------- ending
 

@@ -15,6 +15,7 @@ class Terms:
     """What a server takes, as its last EHLO said."""
 
     pipelining: bool = False  # it hears several commands before it answers (RFC 2920)
+    chunking: bool = False  # it takes a body by its length, without a final dot (RFC 3030)
     international: bool = False  # addresses with letters outside ASCII before the @ (SMTPUTF8)
     sizes: bool = False  # it wants to know how many bytes will come (RFC 1870)
     largest: int = 0  # bytes of the largest email it takes; 0 when it does not say
