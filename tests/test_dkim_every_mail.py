@@ -14,7 +14,7 @@ from support.live_workspace import NOW, addresses, mail_only
 from support.opendkim import believed, can_verify
 from support.smtp_server import smtp_server
 
-from bot.app.joining import send_confirmation, wording
+from bot.app.joining import Errand, send_confirmation, wording
 from bot.app.publish import tick
 from bot.app.workspace import Workspace
 from bot.channels.email.channel import signer_of
@@ -74,7 +74,7 @@ async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
         await tick(workspace, NOW)
         asked = signup(workspace)
         assert workspace.joining.ask(asked, now=NOW, limits=Limits()) is Asked.MAIL
-        assert await send_confirmation(workspace, asked, now=NOW)
+        assert await send_confirmation(workspace, asked, now=NOW) is Errand.DONE
         await workspace.close()
         workspace.release()
         test, *issue, confirmation = (taken.content for taken in server.taken)

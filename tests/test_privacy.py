@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app.joining import send_confirmation
+from bot.app.joining import Errand, send_confirmation
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.store.joining import Limits, SignupRequest, Wording
@@ -164,7 +164,7 @@ async def test_a_rehearsed_confirmation_of_whoever_asked_goes(here: Path) -> Non
         asked_at=NOW,
     )
     workspace.joining.ask(request, now=NOW, limits=Limits())
-    assert await send_confirmation(workspace, request, now=NOW)
+    assert await send_confirmation(workspace, request, now=NOW) is Errand.DONE
     await workspace.close()
     workspace.release()
 

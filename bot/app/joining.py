@@ -13,22 +13,26 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from bot.app.chores import repeat_until_stopped
+from bot.app.pacing import rest_if_asked, wicket_for
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.confirming import confirm_token, in_time
 from bot.errors import AudienceError, DeliveryError, TemporaryFailure, UnknownOutcome
 from bot.model import ListFields, Message, Newsletter, Recipient, delivery_key
 from bot.rendering.text import wrap
+from bot.sender import Wicket
+from bot.sender.turnstile import TOO_LONG
 from bot.store.joining import Asked, Confirmed, Limits, SignupRequest, Wording
 
 MEANS = "confirmation page"
 PAUSES = (10.0, 60.0)  # seconds before a mail server that said "later" is asked again
 FORGET_EVERY = timedelta(hours=1)
-SEND_EVERY = timedelta(minutes=5)
-GRACE = timedelta(minutes=5)  # so long whoever took the form in has for the mail
+PATIENCE = 60.0  # seconds that a mail waits for its account's pace, before it waits in the store
+SEND_EVERY = timedelta(minutes=1)
+GRACE = timedelta(minutes=2)  # so long whoever took the form in has for the mail
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +43,14 @@ class Wrong(StrEnum):
     ADDRESS = "address"
     NEWSLETTER = "newsletter"
     STAMP = "stamp"
+
+
+class Errand(Enum):
+    """What became of the mail that asks back."""
+
+    DONE = "sent, or nobody waits for it any more"
+    WAITS = "kept in the store until the account's pace has room"
+    FAILED = "certainly not sent"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,31 +156,45 @@ async def send_confirmation(
     site: str = "",
     now: datetime,
     pauses: Sequence[float] | None = None,
-) -> bool:
+    patience: float = PATIENCE,
+) -> Errand:
     """Send it over the newsletter's own channel. Where it certainly did not go, the person may ask again."""
-    gone = False
+    done = Errand.FAILED
     try:
         address = site or workspace.settings.publication.site_url
         message = confirmation(workspace, request, site=address, now=now)
-        gone = await _sent(workspace, request, message, PAUSES if pauses is None else pauses, now)
+        channel = workspace.newsletter(request.newsletters[0]).channel
+        gate = wicket_for(workspace, channel, request.address, patience=patience)
+        done = await _sent(workspace, request, message, gate, PAUSES if pauses is None else pauses, now)
     except asyncio.CancelledError:  # stopped between two tries: whoever starts next goes on
-        gone = True
+        done = Errand.WAITS
         raise
     finally:
-        if not gone:
+        if done is Errand.FAILED:
             await asyncio.to_thread(workspace.joining.not_sent, request.id, now=now)
-    return gone
+    return done
 
 
 async def send_unsent(workspace: Workspace, *, now: datetime) -> int:
-    """Send what was promised and never tried, because a server died in between; how many that were."""
+    """Send what was promised and not tried; how many that were.
+
+    A server died in between, or the account's pace had no room. An account that has none now is not asked
+    again for each of them.
+    """
     waiting = await asyncio.to_thread(workspace.joining.unsent, before=now - GRACE)
-    sent = 0
+    sent, shut = 0, set[str]()
     for request in waiting:
+        newsletter = request.newsletters[0]
+        if newsletter in shut:
+            continue
         try:
-            sent += await send_confirmation(workspace, request, now=now, pauses=())
+            done = await send_confirmation(workspace, request, now=now, pauses=(), patience=TOO_LONG)
         except Exception as error:  # the next one may go: this one's newsletter may be no more
             _log.warning("a confirmation was not sent: %s", type(error).__name__)
+            continue
+        sent += done is Errand.DONE
+        if done is Errand.WAITS:
+            shut.add(newsletter)
     return sent
 
 
@@ -184,8 +210,13 @@ async def send_unsent_until_stopped(
 
 
 async def _sent(
-    workspace: Workspace, request: SignupRequest, message: Message, pauses: Sequence[float], now: datetime
-) -> bool:
+    workspace: Workspace,
+    request: SignupRequest,
+    message: Message,
+    gate: Wicket | None,
+    pauses: Sequence[float],
+    now: datetime,
+) -> Errand:
     newsletter = workspace.newsletter(request.newsletters[0])
     to = Recipient(id=request.id, address=request.address, lang=request.lang)
     key = delivery_key(
@@ -196,28 +227,49 @@ async def _sent(
         recipient=request.id,
     )
     for pause in (*pauses, None):
+        if gate and not await gate.room(1, call=asyncio.to_thread):
+            return _waits(newsletter.channel, gate)
         if await asyncio.to_thread(_held, workspace, newsletter):
             _log.warning("a confirmation was not sent: %s is on hold", newsletter.channel)
-            return False
+            return Errand.FAILED
         if not await asyncio.to_thread(workspace.joining.take, request.id, now=now):
-            return True  # somebody else sends it, or nobody waits for it any more
+            return Errand.DONE  # somebody else sends it, or nobody waits for it any more
+        if gate and not await _has_its_turn(workspace, request, gate):
+            return _waits(newsletter.channel, gate)
         try:
             await workspace.channels[newsletter.channel].send(message, to, key=key)
         except TemporaryFailure as error:
             _tell(newsletter.channel, error)
+            await rest_if_asked(gate, error)
             if pause is None:
-                return False
+                return Errand.FAILED
             await asyncio.to_thread(workspace.joining.give_back, request.id)
             await asyncio.sleep(pause)
         except UnknownOutcome as error:  # it may be there: a second one would be one too many
             _tell(newsletter.channel, error)
-            return True
+            return Errand.DONE
         except DeliveryError as error:
             _tell(newsletter.channel, error)
-            return False
+            return Errand.FAILED
         else:
-            return True
-    return False
+            return Errand.DONE
+    return Errand.FAILED
+
+
+async def _has_its_turn(workspace: Workspace, request: SignupRequest, gate: Wicket) -> bool:
+    """Whether the mail may leave now; else it is as if nobody had taken it, also when the server stops."""
+    ready = False
+    try:
+        ready = await gate.turn(call=asyncio.to_thread)
+    finally:
+        if not ready:
+            await asyncio.to_thread(workspace.joining.give_back, request.id)
+    return ready
+
+
+def _waits(channel: str, gate: Wicket) -> Errand:
+    _log.info("a confirmation waits for the pace of %s: %s", channel, gate.shut)
+    return Errand.WAITS
 
 
 def _held(workspace: Workspace, newsletter: Newsletter) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
 from bot.app.workspace import Workspace
+from bot.errors import DeliveryError
+from bot.pace import Outcome, outcome_of
 from bot.sender import Turnstile, Wicket
 from bot.sender.turnstile import TOO_LONG
 
@@ -30,6 +33,16 @@ def wicket_for(
         return None
     rules = workspace.settings.channels[channel].pace
     return Wicket(workspace.pace, channel, rules, address=address, patience=patience)
+
+
+async def rest_if_asked(gate: Wicket | None, error: DeliveryError) -> None:
+    """The account rests when a single mail's answer asks us to slow down.
+
+    A refusal says nothing here: else whoever signs up strangers could pause the account.
+    """
+    if gate and outcome_of(error) is Outcome.THROTTLED:
+        gate.note(error)
+        await gate.flush(call=asyncio.to_thread)
 
 
 def turnstile(workspace: Workspace, channel: str, clock: Clock | None) -> Turnstile | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import datetime
 
+from bot.app.pacing import rest_if_asked, wicket_for
 from bot.app.preview import trial_issue
 from bot.app.words import personal
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
-from bot.model import Issue, Recipient, delivery_key
+from bot.errors import DeliveryError, TemporaryFailure
+from bot.model import Issue, Message, Receipt, Recipient, delivery_key
+
+PATIENCE = 5.0  # seconds: somebody sits before it
 
 
 async def send_trial(
@@ -31,9 +36,23 @@ async def send_trial(
         recipient=to.id,
     )
     try:
-        receipt = await workspace.channels[out.channel].send(message, to, key=key)
+        receipt = await _sent(workspace, out.channel, message, to, key)
     finally:
         await workspace.close()
     if workspace.mode == "rehearsal":
         return f"Rehearsed: {workspace.outbox_folder / receipt.remote_id}"
     return f"Sent {message.subject!r} to {address}: {receipt.note or receipt.remote_id}"
+
+
+async def _sent(workspace: Workspace, channel: str, message: Message, to: Recipient, key: str) -> Receipt:
+    """At the account's pace: it counts like every other mail."""
+    gate = wicket_for(workspace, channel, to.address, patience=PATIENCE)
+    if gate and not await gate.turn(call=asyncio.to_thread):
+        raise TemporaryFailure(
+            f"the test was not sent, because the pace of {channel} has no room: {gate.shut}"
+        )
+    try:
+        return await workspace.channels[channel].send(message, to, key=key)
+    except DeliveryError as error:
+        await rest_if_asked(gate, error)
+        raise

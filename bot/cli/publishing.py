@@ -296,10 +296,15 @@ def _show_words(outgoing: Iterable[Outgoing]) -> None:
 def send_test_command(
     workspace: Path, address: str, newsletter: str | None, now_text: str | None, dry_run: bool
 ) -> None:
-    """Send the next issue to one address, marked as a test. The ledger does not count it."""
+    """Send the next issue to one address, marked as a test.
+
+    The account's pace counts it; the ledger does not.
+    """
     from bot.app.trial import send_trial
 
     here = opened(workspace, readonly=True)
+    if here.mode == "live" and not dry_run:
+        here = opened(workspace)  # the account's pace counts it
     receipt = asyncio.run(
         send_trial(
             here, address, newsletter=newsletter, now=_now(here, now_text, dry_run=True), dry_run=dry_run

@@ -1,0 +1,252 @@
+"""Confirmations and tests count against their account's pace: they wait for it, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.app import joining
+from bot.app.joining import Errand, send_confirmation, send_unsent, wording
+from bot.app.workspace import Workspace
+from bot.pace import PaceRules
+from bot.store.joining import Asked, Limits, SignupRequest
+from tests.support.commands import bot
+from tests.support.live_workspace import mail_only
+from tests.support.site import NOON, make_site
+from tests.support.smtp_server import Server, smtp_server
+
+LATER = NOON + timedelta(minutes=3)
+
+
+@dataclass(kw_only=True)
+class Office:
+    """A workspace that asks people back, and its mail server."""
+
+    here: Path
+    workspace: Workspace
+    mail: Server
+    asked: int = 0
+
+    def ask(self) -> SignupRequest:
+        """Somebody asks; their mail is decided on."""
+        self.asked += 1
+        request = SignupRequest(
+            id=f"{self.asked:032x}",
+            address=f"reader{self.asked}@inbox.ngo",
+            newsletters=("weekly",),
+            lang="en",
+            form_url="https://news.shelf.ngo/subscribe",
+            wording=wording(self.workspace, "en"),
+            ip="",
+            asked_at=NOON,
+        )
+        assert self.workspace.joining.ask(request, now=NOON, limits=Limits()) is Asked.MAIL
+        return request
+
+    async def send(self, request: SignupRequest, **options: float) -> Errand:
+        return await send_confirmation(self.workspace, request, now=NOON, pauses=(), **options)
+
+    def waiting(self) -> list[str]:
+        """Whose mail is promised and not sent."""
+        return [request.id for request in self.workspace.joining.unsent(before=LATER)]
+
+    def recipients(self) -> list[str]:
+        return sorted(taken.recipients[0] for taken in self.mail.taken)
+
+    async def restart(self, rules: str) -> None:
+        """Another process, after the operator has changed the pace."""
+        await self.workspace.close()
+        self.workspace.release()
+        text = (self.here / "bot.toml").read_text().partition("[channels.mail.pace]")[0]
+        (self.here / "bot.toml").write_text(f"{text}[channels.mail.pace]\n{rules}\n")
+        self.workspace = Workspace(self.here)
+
+
+@pytest.fixture
+def office(tmp_path: Path, store_url: str) -> Callable[[str], object]:
+    """Opens one with this pace."""
+
+    @asynccontextmanager
+    async def opened(rules: str) -> AsyncIterator[Office]:
+        async with smtp_server() as mail:
+            here = make_site(tmp_path / "news", port=mail.port, url=store_url)
+            with (here / "bot.toml").open("a") as file:
+                file.write(f"[channels.mail.pace]\n{rules}\n")
+            found = Office(here=here, workspace=Workspace(here), mail=mail)
+            try:
+                yield found
+            finally:
+                await found.workspace.close()
+                found.workspace.release()
+
+    return opened
+
+
+# --------------------------------------------------------------------------- confirmations
+
+
+async def test_confirmations_are_spaced(office) -> None:  # type: ignore[no-untyped-def]
+    """Three at once at two a second take a second, and nobody is told to ask again."""
+    async with office("per_second = 2") as at:
+        requests = [at.ask() for _ in range(3)]
+        begun = time.monotonic()
+        done = await asyncio.gather(*(at.send(request) for request in requests))
+
+        assert time.monotonic() - begun >= 0.95
+        assert (done, len(at.mail.taken)) == ([Errand.DONE] * 3, 3)
+
+
+async def test_an_issue_that_takes_all_slots_holds_up_no_confirmation(office) -> None:  # type: ignore[no-untyped-def]
+    """Whoever sends the issue asks again and again for more than there is; the single mail goes between."""
+    async with office("per_second = 4") as at:
+        over = False
+
+        def issue() -> None:
+            while not over:
+                at.workspace.pace.reserve("mail", PaceRules(per_second=4), 100)
+
+        sending = asyncio.create_task(asyncio.to_thread(issue))
+        await asyncio.sleep(0.5)
+        begun = time.monotonic()
+        done = await at.send(at.ask())
+        took = time.monotonic() - begun
+        over = True
+        await sending
+
+    assert done is Errand.DONE
+    assert took < 5
+
+
+async def test_what_the_pace_has_no_room_for_waits_and_is_not_lost(office) -> None:  # type: ignore[no-untyped-def]
+    """Two an hour: the third stays promised, over a restart, until there is room; then it goes once."""
+    async with office("per_hour = 2") as at:
+        done = [await at.send(at.ask()) for _ in range(3)]
+
+        assert done == [Errand.DONE, Errand.DONE, Errand.WAITS]
+        assert at.waiting() == [f"{3:032x}"]
+        assert await send_unsent(at.workspace, now=LATER) == 0
+        await at.restart("per_hour = 3")
+        assert await send_unsent(at.workspace, now=LATER) == 1
+        assert await send_unsent(at.workspace, now=LATER) == 0
+        assert at.recipients() == [f"reader{number}@inbox.ngo" for number in (1, 2, 3)]
+        assert at.waiting() == []
+
+
+async def test_a_pause_keeps_confirmations_too(office) -> None:  # type: ignore[no-untyped-def]
+    """At once, whatever the patience; the account's other mails waiting for the same are not even tried."""
+    async with office("") as at:
+        at.workspace.pace.pause("mail", "somebody looks into it")
+        requests = [at.ask() for _ in range(3)]
+        begun = time.monotonic()
+
+        assert await at.send(requests[0]) is Errand.WAITS
+        assert await send_unsent(at.workspace, now=LATER) == 0
+        assert time.monotonic() - begun < 5
+        at.workspace.pace.resume("mail")
+        assert await send_unsent(at.workspace, now=LATER) == 3
+        assert len(at.mail.taken) == 3
+
+
+async def test_stopped_while_it_waits_the_mail_is_still_promised(office) -> None:  # type: ignore[no-untyped-def]
+    """The server is told to stop; the next one sends it."""
+    async with office("per_second = 0.1") as at:
+        assert await at.send(at.ask()) is Errand.DONE
+        errand = asyncio.create_task(at.send(at.ask()))
+        await asyncio.sleep(0.5)
+        errand.cancel()
+        await asyncio.wait([errand])
+
+        assert errand.cancelled()
+        assert at.waiting() == [f"{2:032x}"]
+        await at.restart("per_second = 500")
+        assert await send_unsent(at.workspace, now=LATER) == 1
+
+
+@pytest.mark.parametrize("stop", ["shut", "cancelled"])
+async def test_a_mail_that_was_taken_and_did_not_get_its_turn_is_given_back(  # type: ignore[no-untyped-def]
+    office, monkeypatch: pytest.MonkeyPatch, stop: str
+) -> None:
+    """Between the store and the wire nothing is lost either."""
+
+    async def turn(*_: object, **__: object) -> bool:
+        if stop == "cancelled":
+            raise asyncio.CancelledError
+        return False
+
+    async with office("per_second = 5") as at:
+        monkeypatch.setattr("bot.sender.Wicket.turn", turn)
+        errand = asyncio.create_task(at.send(at.ask()))
+        await asyncio.wait([errand])
+
+        assert errand.cancelled() or errand.result() is Errand.WAITS
+        assert at.waiting() == [f"{1:032x}"]
+        assert at.mail.taken == []
+
+
+async def test_a_server_that_asks_for_a_rest_gets_one(office) -> None:  # type: ignore[no-untyped-def]
+    """For the issues of the same account, too."""
+    async with office("") as at:
+        at.mail.fail("MAIL", "421 4.7.0 slow down")
+        assert await at.send(at.ask()) is Errand.FAILED
+
+        row = at.workspace.pace.accounts()["mail"]
+        assert row.strikes == 1
+        assert at.workspace.pace.reserve("mail", PaceRules()).reason == "the remote asked for a rest"
+
+
+async def test_strangers_cannot_pause_the_account(office) -> None:  # type: ignore[no-untyped-def]
+    """Whoever signs up addresses that do not exist stops no newsletter by it."""
+    async with office("pause = { refused = 0.01, of = 10 }") as at:
+        for _ in range(5):
+            at.mail.fail("RCPT", "550 5.1.1 no such user")
+            assert await at.send(at.ask()) is Errand.FAILED
+
+        assert at.workspace.pace.accounts()["mail"].paused == ""
+        assert await at.send(at.ask()) is Errand.DONE
+
+
+async def test_a_rehearsal_has_no_pace(tmp_path: Path) -> None:
+    """It writes a file; nothing is counted."""
+    here = make_site(tmp_path / "news", mode="rehearsal")
+    with (here / "bot.toml").open("a") as file:
+        file.write("[channels.mail.pace]\nper_hour = 1\n")
+    workspace = Workspace(here)
+    at = Office(here=here, workspace=workspace, mail=None)  # type: ignore[arg-type]
+
+    assert [await at.send(at.ask()) for _ in range(2)] == [Errand.DONE] * 2
+    assert workspace.pace.accounts() == {}
+    workspace.release()
+
+
+def test_the_store_is_looked_into_often() -> None:
+    """Whoever waits for a confirmation waits minutes at most once the pace has room."""
+    assert timedelta(minutes=5) >= joining.GRACE + joining.SEND_EVERY
+
+
+# --------------------------------------------------------------------------- tests
+
+
+async def test_send_test_counts_and_says_why_it_waits(tmp_path: Path) -> None:
+    """One an hour: the second one is not sent, and the sentence says how long that lasts."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=1)
+        with (here / "bot.toml").open("a") as file:
+            file.write("[channels.mail.pace]\nper_hour = 1\n")
+        args = ("send-test", "--to", "editor@news.shelf.ngo")
+        first = await asyncio.to_thread(bot, *args, workspace=here)
+        begun = datetime.now()  # noqa: DTZ005
+        second = await asyncio.to_thread(bot, *args, workspace=here)
+        took = datetime.now() - begun  # noqa: DTZ005
+        dry = await asyncio.to_thread(bot, *args, "--dry-run", workspace=here)
+
+        assert (first.code, second.code, dry.code) == (0, 1, 0), first.err
+        assert len(mail.taken) == 1
+    assert "the pace of mail has no room: per_hour = 1 is used up; it goes on in about" in second.err
+    assert took < timedelta(seconds=30)
