@@ -4,10 +4,12 @@
 
 Beside it, in turns on the same machine and to the same sink: Postfix's own generator ``smtp-source -d -s 10``
 with mails of the same size, and nodemailer, Django and aiosmtplib with the same words; none of them keeps a
-ledger. Each mail is personal (name, address, unsubscribe link, Message-ID). The rate is the sink's own, from
-the first MAIL to the last dot. The ways take turns within a round; the table has medians, and each ratio is
-the median of the rounds' own. Without an option all of them run. Needs cc with OpenSSL's headers and Debian's
-postfix; the peers are put into a cache folder (peers/), and the table says which could not be had.
+ledger. Two generators at once, with five sessions each, show what two senders can reach at all where they
+share the cores with the sink. Each mail is personal (name, address, unsubscribe link, Message-ID). The rate
+is the sink's own, from the first MAIL to the last dot. The ways take turns within a round; the table has
+medians, and each ratio is the median of the rounds' own. Without an option all of them run. Needs cc with
+OpenSSL's headers and Debian's postfix; the peers are put into a cache folder (peers/), and the table says
+which could not be had.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ SLOT = datetime(2026, 11, 20, 2, tzinfo=UTC)
 STORIES = 4  # long ones
 DELAY = 20  # milliseconds
 YARDSTICK = "smtp-source -d -s 10"
+CEILING = "smtp-source -d -s 5, twice at once"
+SESSIONS = 10  # of a generator, or of two together
 NODEMAILER, SIGNED_NODEMAILER = "nodemailer", "DKIM: nodemailer"
 
 SETTINGS = """
@@ -296,16 +300,20 @@ def keep_only(folder: Path, count: int) -> None:
     ledger.close()
 
 
-def others(tools: Tools, count: int, size: int, peer: Peer | None) -> dict[str, float]:
-    """A peer, or without one smtp-source with ten sessions."""
+def others(
+    tools: Tools, count: int, size: int, peer: Peer | None, *, generators: int = 1
+) -> dict[str, float]:
+    """A peer, or without one smtp-source with ten sessions, or so many that share them."""
     port, report = free_port(), dict[str, float]()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with sink(tools.program, port, Wire(name="", client=""), tools.certificate, report):
         if peer:
             peer.start(port, tools.words)
         else:
-            options = f"-d -s 10 -l {size} -m {count} -f a@example.org -t b@example.com"
-            subprocess.run(["smtp-source", *options.split(), f"127.0.0.1:{port}"], check=True)
+            share = f"-d -s {SESSIONS // generators} -l {size} -m {count // generators}"
+            command = f"smtp-source {share} -f a@example.org -t b@example.com 127.0.0.1:{port}"
+            running = [subprocess.Popen(command.split()) for _ in range(generators)]
+            assert all(generator.wait() == 0 for generator in running)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert report["msgs"] == count, f"{peer.name if peer else YARDSTICK}: {report['msgs']} of {count} arrived"
     mean = report["bytes"] / count
@@ -326,6 +334,7 @@ def run(tools: Tools, size: int, readers: int, rounds: int, kinds: set[str]) -> 
     beside = peers(tools.key if "dkim" in kinds else None) if "peers" in kinds else []
     for _ in range(rounds):
         rows.setdefault(YARDSTICK, []).append(others(tools, readers, size, None))
+        rows.setdefault(CEILING, []).append(others(tools, readers, size, None, generators=2))
         for peer in beside:
             if not peer.missing:
                 rows.setdefault(peer.name, []).append(others(tools, peer.count, size, peer))
