@@ -166,7 +166,7 @@ async def test_a_connection_that_ends_at_the_next_email_is_replaced(answer: str)
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "DOT"])
 async def test_after_a_refusal_the_connection_serves_the_next_email(step: str) -> None:
-    """The old envelope is reset first."""
+    """The old envelope is reset first, where one is left: not after the dot (RFC 5321, 4.1.1.4)."""
     async with smtp_server() as server, channel_to(server) as channel:
         server.fail(step, "550 5.1.1 no")
         with pytest.raises(PermanentFailure):
@@ -174,7 +174,8 @@ async def test_after_a_refusal_the_connection_serves_the_next_email(step: str) -
 
         await channel.send(MESSAGE, READER, key="b" * 64)
 
-        assert "RSET" in server.commands
+        assert ("RSET" in server.commands) == (step in ("RCPT", "DATA"))
+        assert server.taken[-1].recipients == (READER.address,)
         assert server.connections == 1
 
 

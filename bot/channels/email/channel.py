@@ -1,4 +1,4 @@
-"""The email channel: composing (``mime``) and the wire (``smtp``) behind the channel's contract."""
+"""The email channel: composing (``compiled``) and the wire (``lines``, ``courier``) behind its contract."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from bot.channels import base
 from bot.channels.base import ChannelContext, Limits, Reader, Request
 from bot.channels.email.compiled import Compiled, compile_message
+from bot.channels.email.courier import Courier
 from bot.channels.email.dkim import SELECTOR, Signer
 from bot.channels.email.lines import Lines
 from bot.channels.email.mime import Mail, Spliced, picture_stamps
-from bot.channels.email.relays import Relay
-from bot.channels.email.smtp import Pool, Server, Session
+from bot.channels.email.relays import Desk, Relay
+from bot.channels.email.smtp import Server, Session
 from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
 from bot.model import Delivery, Finding, Level, Message, Receipt, Recipient
 
@@ -65,7 +66,7 @@ class Options(base.Options):
     timeout: float = Field(default=60, gt=0, description="seconds for each command")
     patience: float = Field(default=600, gt=0, description="seconds for the answer to a finished email")
     relays: tuple[RelayTable, ...] = Field(
-        default=(), description="more mail servers for issues, with the same login: {host, port, weight}"
+        default=(), description="more mail servers with the same login, which stand in: {host, port, weight}"
     )
     relay_choice: Literal["order", "weight"] = Field(
         default="order", description="order: the next one only when one fails; weight: all share the work"
@@ -118,7 +119,7 @@ class EmailChannel:
     def __init__(self, options: Options, context: ChannelContext) -> None:
         self.name = context.name
         self._options, self._context = options, context
-        self._pool: Pool | None = None
+        self._courier: Courier | None = None
         self._signer: Signer | None = None
         self._kept = lru_cache(maxsize=_COMPILED)(self._compile)
         path = context.return_path
@@ -145,9 +146,9 @@ class EmailChannel:
     async def send(self, message: Message, to: Recipient, *, key: str) -> Receipt:
         """One attempt. The receipt holds the Message-ID and the server's answer."""
         ready = self._letter(message, to, key)
-        if self._pool is None:
-            self._pool = Pool(self._server(), size=self._options.connections)
-        return Receipt(remote_id=ready.id, note=await self._pool.deliver(ready))
+        if self._courier is None:
+            self._courier = Courier(self._relays(), connections=self._options.connections)
+        return Receipt(remote_id=ready.id, note=await self._courier.deliver(ready))
 
     async def settle(self, delivery: Delivery, message: Message) -> Receipt | None:
         """Email cannot be asked. The policy says: send the same Message-ID again, or leave it to a person."""
@@ -159,9 +160,8 @@ class EmailChannel:
 
     async def check(self) -> list[Finding]:
         """Connect, encrypt, log in, say goodbye; and whether we can sign."""
-        pool = Pool(self._server(), size=1)
         try:
-            session = await pool.open()
+            session = await Desk(relay=self._relays()[0]).open()
         except DeliveryError as error:
             unreachable = Finding(
                 level=Level.BLOCK, rule="email.unreachable", message=f"{self.name}: {error}"
@@ -208,9 +208,9 @@ class EmailChannel:
 
     async def close(self) -> None:
         """End open conversations."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.close()
+        courier, self._courier = self._courier, None
+        if courier is not None:
+            await courier.close()
 
     def compiled(self, message: Message, *, verp: Callable[[Reader], str] | None = None) -> Compiled:
         """The message with this channel's settings, ready for many readers; kept for the next call."""

@@ -13,15 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from bot.channels.email.calls import Burst, Calls, Rules
+from bot.channels.email.calls import Burst, Calls
 from bot.channels.email.mime import Mail
 from bot.channels.email.pipeline import Wire
 from bot.channels.email.relays import Desk, Health, Relay, choose
-from bot.channels.email.smtp import Session
 from bot.channels.email.terms import Terms
 from bot.errors import Blame, DeliveryError, PermanentFailure
 
-GLANCE = 0.5  # seconds between two looks at the clock
 DOWN = 2  # failures in a row of every relay
 
 
@@ -127,7 +125,7 @@ class Lines:
             return
         terms, transport = opened
         over: asyncio.Future[DeliveryError | None] = asyncio.get_running_loop().create_future()
-        wire = Wire(self._rules(desk.relay, terms), self._calls(over), clock=self._clock)
+        wire = Wire(desk.relay.rules(terms, idle=self._idle), self._calls(over), clock=self._clock)
         desk.wires[wire] = self._clock()
         try:
             wire.start(transport, letter)
@@ -141,7 +139,7 @@ class Lines:
         """A new connection, or None; the letter waits with us meanwhile and is nobody's failure."""
         desk.opening += 1
         try:
-            session = await self._session(desk)
+            session = await desk.open()
             if not self._stopping:
                 return session.terms, session.take_over()
             await session.close()
@@ -155,22 +153,6 @@ class Lines:
             self._tell()
         self._hold(letter)
         return None
-
-    async def _session(self, desk: Desk) -> Session:
-        server = desk.relay.server
-        if desk.trust is None and server.security != "none":
-            desk.trust = await asyncio.to_thread(server.trust)
-        return await Session.open(server, desk.trust)
-
-    def _rules(self, relay: Relay, terms: Terms) -> Rules:
-        return Rules(
-            place=str(relay.server),
-            terms=terms,
-            timeout=relay.server.timeout,
-            patience=relay.server.patience,
-            idle=self._idle,
-            letters=relay.letters,
-        )
 
     def _calls(self, over: asyncio.Future[DeliveryError | None]) -> Calls:
         def ended(failure: DeliveryError | None) -> None:
@@ -229,10 +211,8 @@ class Lines:
             self._rest(desk, failure)
 
     def _rest(self, desk: Desk, failure: DeliveryError) -> None:
-        before, now = desk.health, self._clock()
         for_good = isinstance(failure, PermanentFailure) and not desk.wires
-        if now >= before.rested_until:  # else several lines saw the same failure
-            desk.health = before.failed(now, for_good=for_good)
+        if desk.rest(self._clock(), for_good=for_good):
             self._trouble(desk.relay.name, failure)
         if all(desk.health.is_out for desk in self._desks):
             self._hopeless = PermanentFailure(str(failure), code=failure.code, blame=Blame.SENDER)
@@ -249,12 +229,8 @@ class Lines:
     async def _watch(self) -> None:
         """Now and then: time-outs, idle conversations, relays that have rested."""
         while True:
-            await asyncio.sleep(self._glance())
+            await asyncio.sleep(min(desk.relay.glance for desk in self._desks))
             self.look()
-
-    def _glance(self) -> float:
-        shortest = min(min(desk.relay.server.timeout, desk.relay.server.patience) for desk in self._desks)
-        return min(GLANCE, shortest / 4)
 
     def look(self) -> None:
         """What time brings: ends waits that took too long, wakes lines whose relay has rested."""

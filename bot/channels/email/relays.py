@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from bot.channels.email.calls import Rules
 from bot.channels.email.pipeline import Wire
-from bot.channels.email.smtp import Server
+from bot.channels.email.smtp import Server, Session
+from bot.channels.email.terms import Terms
 
+GLANCE = 0.5  # seconds between two looks at the clock
 FIRST_REST = 1.0  # seconds
 LONGEST_REST = 300.0
 
@@ -22,6 +26,23 @@ class Relay:
     server: Server
     weight: int = 1
     letters: int = 0  # after so many a new connection; 0: no limit
+
+    def rules(self, terms: Terms, *, idle: float = 30) -> Rules:
+        """How a conversation with this server behaves."""
+        server = self.server
+        return Rules(
+            place=str(server),
+            terms=terms,
+            timeout=server.timeout,
+            patience=server.patience,
+            idle=idle,
+            letters=self.letters,
+        )
+
+    @property
+    def glance(self) -> float:
+        """Seconds between two looks at the clock that are close enough for this server's time limits."""
+        return min(GLANCE, self.server.timeout / 4, self.server.patience / 4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +88,20 @@ class Desk:
     def may_open(self, now: float) -> bool:
         """After a failure one line tries; the others wait for what it finds."""
         return now >= self.health.rested_until and not (self.health.failures and self.opening)
+
+    async def open(self) -> Session:
+        """A new conversation, encrypted and logged in."""
+        server = self.relay.server
+        if self.trust is None and server.security != "none":
+            self.trust = await asyncio.to_thread(server.trust)
+        return await Session.open(server, self.trust)
+
+    def rest(self, now: float, *, for_good: bool = False) -> bool:
+        """After a failure; False where several saw the same one, and it rests already."""
+        if now < self.health.rested_until:
+            return False
+        self.health = self.health.failed(now, for_good=for_good)
+        return True
 
 
 def choose(desks: Sequence[Desk], now: float, *, by_weight: bool) -> Desk | None:

@@ -1,7 +1,6 @@
-"""Conversations with a mail server: kept open over several emails, never falling back to clear text.
+"""How a conversation with a mail server begins: greeting, encryption, login; never a fall back to clear text.
 
-The commands are given one by one, so that it is always known whether the final dot is out; what an answer
-means is in ``replies``. Bytes go out as they were composed.
+What is said then is in ``pipeline``; what an answer means is in ``replies``.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from typing import cast
 import aiosmtplib
 from pydantic import SecretStr
 
-from bot.channels.email.mime import Mail
 from bot.channels.email.replies import Stage, clean, lost, refusal
-from bot.channels.email.terms import Terms, who
+from bot.channels.email.terms import Terms
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
 
 _LOGINS = ("plain", "login", "cram-md5")  # one try only: a second wrong one may lock the account
@@ -62,16 +60,11 @@ class Server:
             raise PermanentFailure(problem, blame=Blame.SENDER) from error
 
 
-class ConnectionGone(TemporaryFailure):
-    """The server had ended the conversation before this email began; a new one may do."""
-
-
 class Session:
-    """One open, encrypted, logged-in conversation. Used by one task at a time."""
+    """One open, encrypted, logged-in conversation in which no letter was named yet."""
 
     def __init__(self, server: Server, smtp: aiosmtplib.SMTP) -> None:
         self._server, self._smtp = server, smtp
-        self._must_reset = False
 
     @classmethod
     async def open(cls, server: Server, trust: ssl.SSLContext | None) -> Session:
@@ -94,16 +87,13 @@ class Session:
         return session
 
     @property
-    def is_open(self) -> bool:
-        return self._smtp.is_connected
-
-    @property
     def terms(self) -> Terms:
         """What this server takes, as it said after encryption and login."""
         told = self._smtp.esmtp_extensions
         words = told.get("size", "").split()
         return Terms(
             pipelining="pipelining" in told,
+            chunking="chunking" in told,
             international="smtputf8" in told,
             sizes="size" in told,
             largest=int(words[0]) if words and words[0].isdigit() else 0,
@@ -115,24 +105,6 @@ class Session:
         link = self._smtp.get_transport_info("ssl_object")
         return link.version() or "" if isinstance(link, ssl.SSLObject) else ""
 
-    async def deliver(self, letter: Mail) -> str:
-        """One attempt; returns the server's answer. After a refusal the session stays usable."""
-        if not self.is_open:
-            raise ConnectionGone(f"{self._server} ended the connection; nothing was sent")
-        hide = who(letter)
-        options = self.terms.options(letter)
-        if self._must_reset:
-            await self._command(Stage.SENDER, "RSET")
-        self._must_reset = True  # until the server has taken the whole email
-        await self._command(Stage.SENDER, f"MAIL FROM:<{letter.sender}>{options}", hide=hide)
-        await self._command(Stage.RECIPIENT, f"RCPT TO:<{letter.recipient}>", hide=hide)
-        await self._command(Stage.DATA, "DATA", expected=3, hide=hide)
-        answer = await self._hand_over(letter)
-        if answer.code // 100 != 2:
-            raise refusal(Stage.ANSWER, answer.code, answer.message, hide=hide)
-        self._must_reset = False
-        return f"{answer.code} {clean(answer.message, hide=hide)}"
-
     def take_over(self) -> asyncio.Transport:
         """The bare connection, for a protocol of the caller's own; this session is over.
 
@@ -141,7 +113,7 @@ class Session:
         """
         transport, protocol = self._smtp.transport, self._smtp.protocol
         if transport is None or transport.is_closing():
-            raise ConnectionGone(f"{self._server} ended the connection; nothing was sent")
+            raise TemporaryFailure(f"{self._server} ended the connection; nothing was sent")
         if getattr(protocol, "_buffer", b""):
             self.abort()
             raise TemporaryFailure(f"{self._server} answered more than it was asked; nothing was sent")
@@ -220,92 +192,6 @@ class Session:
             return lost(stage, f"{self._server} did not answer within {self._server.timeout:g} s")
         reason = error.__cause__ or error
         return lost(stage, f"{self._server}: {clean(str(reason)) or type(reason).__name__}")
-
-    # ----------------------------------------------------------------- sending
-
-    async def _command(
-        self, stage: Stage, line: str, *, expected: int = 2, hide: tuple[str, ...] = ()
-    ) -> None:
-        """Give one command; any other answer than ``expected`` hundred-something is a failure."""
-        try:
-            answer = await self._smtp.execute_command(line.encode())
-        except aiosmtplib.SMTPServerDisconnected as error:
-            raise ConnectionGone(str(lost(stage, f"{self._server} ended the connection"))) from error
-        except aiosmtplib.SMTPResponseException as error:
-            self.abort()
-            raise refusal(stage, error.code, error.message, hide=hide) from error
-        except (aiosmtplib.SMTPException, OSError) as error:
-            self.abort()
-            raise self._failure(stage, error) from error
-        except BaseException:
-            self.abort()
-            raise
-        if answer.code == 421 and stage is Stage.SENDER:
-            raise ConnectionGone(str(refusal(stage, 421, answer.message, hide=hide)), code=421)
-        if answer.code // 100 != expected:
-            raise refusal(stage, answer.code, answer.message, hide=hide)
-
-    async def _hand_over(self, letter: Mail) -> aiosmtplib.SMTPResponse:
-        """The irreversible call: the body, the dot, and the wait for the one answer that counts."""
-        protocol = self._smtp.protocol
-        try:
-            if protocol is None:
-                raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-            protocol.write(b"".join((*letter.ready, b".\r\n")))
-        except aiosmtplib.SMTPException as error:
-            raise lost(Stage.DATA, f"{self._server} ended the connection") from error
-        try:
-            return await protocol.read_response(timeout=self._server.patience)
-        except aiosmtplib.SMTPTimeoutError as error:
-            self.abort()
-            reason = f"{self._server} did not answer within {self._server.patience:g} s"
-            raise lost(Stage.ANSWER, reason) from error
-        except aiosmtplib.SMTPResponseException as error:
-            self.abort()
-            raise refusal(Stage.ANSWER, error.code, error.message) from error
-        except (aiosmtplib.SMTPException, OSError) as error:
-            self.abort()
-            raise lost(Stage.ANSWER, f"{self._server} ended the connection") from error
-        except BaseException:
-            self.abort()
-            raise
-
-
-class Pool:
-    """A few open sessions, shared by tasks. An idle one that has ended is replaced without a word."""
-
-    def __init__(self, server: Server, *, size: int) -> None:
-        self._server = server
-        self._slots = asyncio.Semaphore(size)
-        self._idle: list[Session] = []
-        self._trust: ssl.SSLContext | None = None
-
-    async def deliver(self, letter: Mail) -> str:
-        """Send over an idle session, or over a new one; never more of them than ``size``."""
-        async with self._slots:
-            session = self._idle.pop() if self._idle else None
-            if session is not None:
-                with suppress(ConnectionGone):
-                    return await self._use(session, letter)
-            return await self._use(await self.open(), letter)
-
-    async def open(self) -> Session:
-        """A new session, which the caller closes."""
-        if self._trust is None and self._server.security != "none":
-            self._trust = await asyncio.to_thread(self._server.trust)
-        return await Session.open(self._server, self._trust)
-
-    async def close(self) -> None:
-        """End the idle sessions."""
-        idle, self._idle = self._idle, []
-        await asyncio.gather(*(session.close() for session in idle))
-
-    async def _use(self, session: Session, letter: Mail) -> str:
-        try:
-            return await session.deliver(letter)
-        finally:
-            if session.is_open:
-                self._idle.append(session)
 
 
 def _ssl_error(error: BaseException | None) -> ssl.SSLError | None:
