@@ -1,4 +1,4 @@
-"""Email over SMTP: ``compiled`` composes, ``smtp`` talks, ``replies`` understands."""
+"""Email over SMTP: ``compiled`` composes, ``pipeline`` talks, ``replies`` understands."""
 
 from bot.channels.email.channel import TYPE, Options, connect
 
