@@ -82,6 +82,7 @@ def import_(
 
     here = opened(ctx.obj, readonly=dry_run)
     gc.freeze()  # all modules stay: nobody has to look through them while a million rows come and go
+    gc.set_threshold(50_000)  # rows are no garbage: three batches of them are on their way at any time
     with reading_file(file) as tell:
         result = import_readers(
             here,
