@@ -15,6 +15,7 @@ from bot.errors import Blame, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.pace import (
     AHEAD,
     FRONT,
+    KEPT,
     Account,
     Allowance,
     Grant,
@@ -223,6 +224,33 @@ def test_one_message_goes_before_an_issue() -> None:
     assert max(waits) <= 1.5 + 1e-5
     assert fullest(times, 1) <= 2
     assert len(times) == pytest.approx(20, abs=3)
+
+
+@pytest.mark.parametrize(
+    "rules", [PaceRules(per_hour=100), PaceRules(per_day=100), PaceRules(ramp=Ramp(first_day=100))]
+)
+def test_an_issue_leaves_some_of_the_hour_to_single_messages(rules: PaceRules) -> None:
+    """Two of a hundred; they do not wait until the issue is out, and no limit is passed."""
+    issue = reserve(FRESH, {}, rules, {"": 500}, NOW, kept=KEPT)
+    again = reserve(issue.account, {}, rules, {"": 500}, NOW, kept=KEPT)
+    account, single = one(again.account, rules, 1, NOW)
+    account, rest = one(account, rules, 9, NOW)
+    _, none = one(account, rules, 1, NOW)
+
+    assert [g.count for g in (issue.grant, again.grant, single, rest, none)] == [98, 0, 1, 1, 0]
+    assert again.grant.wait > seconds(600)
+
+
+def test_an_issue_is_told_when_there_is_room_for_it_again() -> None:
+    """Not when there is only what is kept for others."""
+    rules = PaceRules(per_hour=100)
+    account, _ = one(FRESH, rules, 2, NOW)
+    account, _ = one(account, rules, 98, NOW + seconds(600))
+
+    told = reserve(account, {}, rules, {"": 500}, NOW + seconds(700), kept=KEPT).grant
+    then = reserve(account, {}, rules, {"": 500}, told.at + seconds(0.001), kept=KEPT).grant
+
+    assert (told.count, then.count) == (0, 98)
 
 
 # --------------------------------------------------------------------------- domains

@@ -4,7 +4,7 @@ Pure: the clock and what was used before are arguments (the store keeps them). O
 side of what was reserved, changes in place.
 """
 
-from bot.pace.account import AHEAD, FRONT, Account
+from bot.pace.account import AHEAD, FRONT, KEPT, Account
 from bot.pace.allowance import Allowance
 from bot.pace.health import Noted, Outcome, judged, outcome_of, resumed
 from bot.pace.quota import EVERY_OTHER, Guard, PaceRules, Quota, Ramp, next_midnight
@@ -14,6 +14,7 @@ __all__ = [
     "AHEAD",
     "EVERY_OTHER",
     "FRONT",
+    "KEPT",
     "Account",
     "Allowance",
     "Grant",

@@ -17,6 +17,7 @@ from bot.pace.quota import Quota, Ramp, next_midnight
 AHEAD = 1.0  # seconds: no slot further away is given out, so that a pause or a new limit acts soon
 FRONT = 2.0  # seconds, for a single message that somebody waits for: it finds a slot before an issue does
 BATCH = 0.5  # seconds of quota that one asker gets at most; a crash wastes no more
+KEPT = 0.02  # the share of an hour, a day and a warm-up that an issue leaves to single messages
 PAUSED_WAIT = timedelta(seconds=30)  # a paused account waits for a person; look again now and then
 UNLIMITED = 1 << 62
 _ROUNDING = 0.001  # seconds
@@ -56,16 +57,18 @@ class Room(NamedTuple):
     reason: str = ""
 
 
-def room(row: Account, quota: Quota, ramp: Ramp | None, now: datetime, zone: tzinfo) -> Room:
-    """What pause, rest, hour, day and warm-up leave."""
+def room(
+    row: Account, quota: Quota, ramp: Ramp | None, now: datetime, zone: tzinfo, kept: float = 0.0
+) -> Room:
+    """What pause, rest, hour, day and warm-up leave, apart from the share that is ``kept`` for others."""
     if row.paused:
         return Room(0, PAUSED_WAIT.total_seconds(), row.paused)
     if row.rest_until is not None and row.rest_until > now:
         return Room(0, (row.rest_until - now).total_seconds(), "the remote asked for a rest")
     rooms = (
-        _in_window(row.hour, quota.per_hour, _HOUR, now, "per_hour"),
-        _in_window(row.day, quota.per_day, _DAY, now, "per_day"),
-        _in_ramp(row, ramp, now, zone),
+        _in_window(row.hour, quota.per_hour, _HOUR, now, "per_hour", kept),
+        _in_window(row.day, quota.per_day, _DAY, now, "per_day", kept),
+        _in_ramp(row, ramp, now, zone, kept),
     )
     full = [each for each in rooms if each.left <= 0]
     return max(full, key=lambda each: each.wait) if full else min(rooms)
@@ -123,14 +126,20 @@ def taken(
 # --------------------------------------------------------------------------- windows
 
 
-def _in_window(tally: Tally, limit: int | None, window: tuple[int, int], now: datetime, name: str) -> Room:
+def _in_window(
+    tally: Tally, limit: int | None, window: tuple[int, int], now: datetime, name: str, kept: float
+) -> Room:
     if limit is None:
         return Room(UNLIMITED)
     length, grain = window
     recent = _recent(tally, window, now)
-    left = limit - sum(count for _, count in recent)
-    # More becomes free when the oldest bucket is out of the window.
-    wait = (recent[0][0] + 1) * grain + length - now.timestamp() if recent else 0.0
+    left = limit - int(limit * kept) - sum(count for _, count in recent)
+    wait, then = 0.0, left
+    for bucket, count in recent:  # more becomes free when the oldest ones are out of the window
+        if then > 0:
+            break
+        then += count
+        wait = (bucket + 1) * grain + length - now.timestamp()
     return Room(left, wait, f"{name} = {limit} is used up")
 
 
@@ -152,12 +161,12 @@ def _counted(tally: Tally, window: tuple[int, int], moment: int, count: int, now
     return tuple(sorted(counts.items()))
 
 
-def _in_ramp(row: Account, ramp: Ramp | None, now: datetime, zone: tzinfo) -> Room:
+def _in_ramp(row: Account, ramp: Ramp | None, now: datetime, zone: tzinfo, kept: float) -> Room:
     today = now.astimezone(zone).date()
     cap = ramp.cap(_first_day(row, today), today) if ramp else None
     if cap is None:
         return Room(UNLIMITED)
-    left = cap - (row.used if row.used_day == today else 0)
+    left = cap - int(cap * kept) - (row.used if row.used_day == today else 0)
     wait = (next_midnight(now, zone) - now).total_seconds()
     return Room(left, wait, f"the warm-up allows {cap} today")
 

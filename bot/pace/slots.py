@@ -57,19 +57,23 @@ def reserve(
     zone: tzinfo = UTC,
     *,
     ahead: float = AHEAD,
+    kept: float = 0.0,
 ) -> Reservation:
     """Up to so many slots for each domain, "" for any; ``domains`` are the rows of those with limits.
 
-    None is further ``ahead`` than so many seconds: AHEAD, or FRONT for what goes before an issue.
+    None is further ``ahead`` than so many seconds: AHEAD, or FRONT for what goes before an issue. Of hours,
+    days and the warm-up the share ``kept`` is left to others: KEPT by an issue.
     """
     now = now.astimezone(UTC)
-    whole = room(account, rules, rules.ramp, now, zone)
+    whole = room(account, rules, rules.ramp, now, zone, kept)
     own = spaced(account, rules, min(sum(wants.values()), whole.left), now, ahead) if whole.left > 0 else ()
     if not own:
         wait, reason = (ask_again(account, rules, now, ahead), _BUSY) if whole.left > 0 else whole[1:]
         none = Grant(now=now, wait=timedelta(seconds=wait), reason=reason, person=bool(account.paused))
         return Reservation(grant=none, account=account, domains=dict(domains))
-    lines = [_line(domain, want, domains.get(domain), rules, now, zone) for domain, want in wants.items()]
+    lines = [
+        _line(domain, want, domains.get(domain), rules, now, zone, kept) for domain, want in wants.items()
+    ]
     _Queue(account.used).serve(own, lines, rules.grace, ahead)
     grace = min([rules.grace, *(line.quota.grace for line in lines if line.quota)])
     return Reservation(
@@ -141,12 +145,12 @@ class _Line:
 
 
 def _line(
-    domain: str, want: int, row: Account | None, rules: PaceRules, now: datetime, zone: tzinfo
+    domain: str, want: int, row: Account | None, rules: PaceRules, now: datetime, zone: tzinfo, kept: float
 ) -> _Line:
     quota = rules.quota_for(domain)
     if quota is None or row is None:
         return _Line(domain=domain, want=want, quota=None, left=want, tat=0.0)
-    left, wait, reason = room(row, quota, None, now, zone)
+    left, wait, reason = room(row, quota, None, now, zone, kept)
     return _Line(
         domain=domain,
         want=want,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.errors import DeliveryError, StoreError
-from bot.pace import Allowance, Grant, Outcome, PaceRules
+from bot.pace import KEPT, Allowance, Grant, Outcome, PaceRules
 from bot.store.chunks import Claimed
 from bot.store.pace import Pace
 
@@ -146,7 +146,7 @@ class Turnstile:
     async def _reserve(self, wants: Mapping[str, int], closed: Closed, aside: Aside, call: OffLoop) -> None:
         want: int | Mapping[str, int] = 1 if self._rules.is_unlimited else wants
         grant: Grant = await call(
-            lambda: self._store.reserve(self._account, self._rules, want, now=self._now())
+            lambda: self._store.reserve(self._account, self._rules, want, kept=KEPT, now=self._now())
         )
         wait = grant.wait.total_seconds()
         self._free = bool(grant.count) and self._rules.is_unlimited

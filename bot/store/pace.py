@@ -43,12 +43,14 @@ class Pace:
         want: int | Mapping[str, int] = 1,
         *,
         ahead: float = AHEAD,
+        kept: float = 0.0,
         now: datetime | None = None,
         connection: Connection | None = None,
     ) -> Grant:
         """Up to so many slots, or so many for each recipient domain; never more than every limit allows.
 
-        ``ahead=FRONT`` looks further ahead than others do, and so finds a slot before them.
+        ``ahead=FRONT`` looks further ahead than others do, and so finds a slot before them; ``kept=KEPT``
+        leaves some of each hour and day to those.
         With ``connection`` it happens in the caller's transaction; then let it be the last thing there,
         because the row stays locked until that ends. ``now`` stands in for the database's clock.
         """
@@ -57,7 +59,7 @@ class Pace:
         with self._writing(connection) as work:
             rows, clock = _locked(work, account, ["", *limited], synced=connection is not None)
             before = {domain: rows[domain] for domain in limited}
-            done = reserve(rows[""], before, rules, wants, now or clock, self.zone, ahead=ahead)
+            done = reserve(rows[""], before, rules, wants, now or clock, self.zone, ahead=ahead, kept=kept)
             changed = {"": done.account, **done.domains} if done.grant.count else {}
             _write(work, account, {d: row for d, row in changed.items() if row != rows[d]})
         return done.grant
