@@ -20,13 +20,12 @@ from bot.app import joining
 from bot.app.joining import send_unsent
 from bot.app.readers import add_reader
 from bot.audience.confirming import form_stamp
-from bot.audience.tokens import unsubscribe_token
 from bot.errors import StoreError
 from bot.store import engine
 from bot.web import archive, places
 from bot.web.security import HEADERS, Guard
 from bot.web.serving import Impatient
-from tests.support.site import Site, make_site, served
+from tests.support.site import READER, Site, make_site, served
 from tests.support.smtp_server import smtp_server
 
 
@@ -36,23 +35,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(engine, "_PATIENCE", 1.0)
     monkeypatch.setattr(places, "PATIENCE", 1.0)
     with served(make_site(tmp_path / "news", mode="rehearsal")) as found:
-        add_reader(found.workspace, "mara@inbox.ngo")
+        add_reader(found.workspace, READER)
         yield found
-
-
-def leaving(site: Site) -> str:
-    """The path of the link for leaving."""
-    reader = site.workspace.audience.find("mara@inbox.ngo")
-    assert reader is not None
-    keys = site.workspace.settings.signing_keys
-    return f"/u/weekly/{unsubscribe_token(keys, subscriber=reader.id, newsletter='weekly')}"
-
-
-def newsletters(site: Site) -> tuple[str, ...]:
-    """What the reader still gets."""
-    reader = site.workspace.audience.find("mara@inbox.ngo")
-    assert reader is not None
-    return reader.newsletters
 
 
 @contextmanager
@@ -71,7 +55,7 @@ def held(site: Site) -> Iterator[None]:
 
 def test_while_an_import_holds_the_database_everybody_can_read(site: Site) -> None:
     """However many want to write: they are told to come back, in their language, and then it works."""
-    path = leaving(site)
+    path = f"/u/weekly/{site.token()}"
 
     def leave(_: int) -> httpx.Response:
         return httpx.post(site.url + path, headers={"Accept-Language": "de"}, timeout=60)
@@ -90,7 +74,7 @@ def test_while_an_import_holds_the_database_everybody_can_read(site: Site) -> No
     assert all("Im Augenblick nicht" in answer.text and "retry-after" in answer.headers for answer in told)
     assert all(answer.headers.items() >= HEADERS.items() for answer in told)
     assert leave(0).status_code == 200
-    assert newsletters(site) == ("monthly",)
+    assert site.reader().newsletters == ("monthly",)
 
 
 def test_the_archive_is_read_on_while_the_database_is_away(
@@ -172,13 +156,13 @@ def test_a_body_that_drips_is_not_waited_for() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_nobody_is_sent_elsewhere(site: Site, method: str) -> None:
     """A slash at the end is no other page; and a redirect behind a proxy would lead away from HTTPS."""
-    for path in ("/subscribe/", "/healthz/", f"{leaving(site)}/", "//evil.example/", "//subscribe/"):
+    for path in ("/subscribe/", "/healthz/", f"/u/weekly/{site.token()}/", "//evil.example/", "//subscribe/"):
         answer = httpx.request(method, site.url + path)
         assert "location" not in answer.headers
 
     assert httpx.get(f"{site.url}/reading-safely/").status_code == 200
-    assert httpx.post(f"{site.url}{leaving(site)}/").status_code == 200
-    assert newsletters(site) == ("monthly",)
+    assert httpx.post(f"{site.url}/u/weekly/{site.token()}/").status_code == 200
+    assert site.reader().newsletters == ("monthly",)
 
 
 @pytest.mark.parametrize(

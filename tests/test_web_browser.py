@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, Page, expect
 from bot.app import joining
 from bot.app.readers import add_reader
 from bot.audience.confirming import confirm_token, form_stamp
-from bot.audience.tokens import unsubscribe_token
 from tests.support.browser import DESK, PHONE, Sight, chromium, faults, visited
 from tests.support.site import Site, make_site, served
 
@@ -66,12 +65,9 @@ def asked(site: Site, address: str) -> str:
 def reading(site: Site, address: str) -> str:
     """The end of the links of a new reader who pauses."""
     add_reader(site.workspace, address, newsletters=["weekly"])
-    reader = site.workspace.audience.find(address)
-    assert reader is not None
-    kept = site.workspace.leaving.preferences(reader.id, "weekly")
+    kept = site.workspace.leaving.preferences(site.reader(address).id, "weekly")
     assert kept is not None
-    token = unsubscribe_token(site.workspace.settings.signing_keys, subscriber=reader.id, newsletter="weekly")
-    return f"weekly/{token}"
+    return f"weekly/{site.token(address=address)}"
 
 
 # --------------------------------------------------------------------------- for everybody

@@ -20,12 +20,10 @@ from bot.app.publish import tick
 from bot.app.readers import add_reader
 from bot.app.workspace import Workspace
 from bot.audience.confirming import confirm_token, form_stamp
-from bot.audience.tokens import unsubscribe_token
 from tests.support.live_workspace import NOW, SETTINGS, make_live
-from tests.support.site import Clock, Site, make_site, served, stamp_of
+from tests.support.site import READER, Clock, Site, make_site, served, stamp_of
 from tests.support.smtp_server import Server, Taken, smtp_server
 
-ADDRESS = "mara@inbox.ngo"
 HOUR = timedelta(hours=1)
 
 
@@ -93,14 +91,14 @@ async def test_the_whole_circle(tmp_path: Path, store_url: str) -> None:
             file.write(f"BOT_DATABASE_URL={store_url}\n")
         with served(here, Clock(now=NOW - 2 * HOUR)) as site:
             async with Visitor(site) as visitor:
-                assert (await visitor.ask(ADDRESS)).status_code == 200
+                assert (await visitor.ask(READER)).status_code == 200
                 (asked,) = await arrived(mail, 1)
                 assert (await visitor.post(link_in(asked))).status_code == 200
 
                 site.workspace.ledger.note_schedules(site.workspace.schedules(), NOW - HOUR)
                 await _send(here)
                 issue = (await arrived(mail, 2))[1]
-                assert issue.recipients == (ADDRESS,)
+                assert issue.recipients == (READER,)
                 before = site.contents()
                 links = _links(parsed(issue))
                 assert {path[:3] for path in links} >= {"/u/", "/p/"}
@@ -119,7 +117,7 @@ async def test_the_whole_circle(tmp_path: Path, store_url: str) -> None:
                     assert answer.status_code == 200
                     assert "location" not in answer.headers
                     assert "set-cookie" not in answer.headers
-                assert site.workspace.audience.find(ADDRESS) is None
+                assert site.workspace.audience.find(READER) is None
                 proofs = site.contents()["consent"]
                 events = {"asked", "confirmed", "left"}
                 assert sorted(word for row in proofs for word in row if word in events) == sorted(events)
@@ -160,7 +158,7 @@ def test_without_a_newsletter_a_sentence_stands_in_place_of_the_form(bare: Site,
     """In each language; also for whoever sends a form that was opened before."""
     words = bare.workspace.templates.strings(lang)
     stamp = form_stamp(bare.workspace.settings.signing_keys, bare.clock() - HOUR)
-    form = {"address": ADDRESS, "newsletter": "weekly", "stamp": stamp, "page": lang}
+    form = {"address": READER, "newsletter": "weekly", "stamp": stamp, "page": lang}
 
     asked = httpx.get(f"{bare.url}/subscribe?lang={lang}")
     sent = httpx.post(f"{bare.url}/subscribe", data=form)
@@ -179,7 +177,7 @@ def test_without_a_newsletter_a_sentence_stands_in_place_of_the_form(bare: Site,
 async def test_the_confirmation_says_nothing_of_the_topic(tmp_path: Path) -> None:
     """No title of the publication, nothing that was typed, no list; and a machine says that it is one."""
     async with opened(tmp_path) as (visitor, mail):
-        await visitor.ask(ADDRESS, "weekly", "monthly", name="Buy now", website="")
+        await visitor.ask(READER, "weekly", "monthly", name="Buy now", website="")
         message = parsed((await arrived(mail, 1))[0])
 
     assert message["subject"] == "Please confirm"
@@ -248,7 +246,7 @@ async def test_a_form_that_is_wrong_comes_back(tmp_path: Path, change: dict[str,
     """With what to do, and with nothing of what was typed; no mail, nothing kept."""
     async with opened(tmp_path) as (visitor, mail):
         before = visitor.site.contents()
-        answer = await visitor.ask(**{"address": ADDRESS, **change})  # type: ignore[arg-type]
+        answer = await visitor.ask(**{"address": READER, **change})  # type: ignore[arg-type]
 
         assert answer.status_code == 422
         assert words in answer.text
@@ -261,7 +259,7 @@ async def test_a_form_that_comes_at_once_is_asked_for_again(tmp_path: Path) -> N
     """A person may be that quick; pressing the button once more is enough."""
     async with opened(tmp_path) as (visitor, mail):
         page = (await visitor.get("/subscribe")).text
-        form = {"address": ADDRESS, "newsletter": "weekly", "stamp": stamp_of(page)}
+        form = {"address": READER, "newsletter": "weekly", "stamp": stamp_of(page)}
         hasty = await visitor.post("/subscribe", data=form)
         assert hasty.status_code == 422
 
@@ -279,16 +277,16 @@ async def test_whoever_got_no_mail_may_ask_again(
     monkeypatch.setattr(joining, "PAUSES", ())
     async with opened(tmp_path) as (visitor, mail):
         mail.fail("RCPT", answer)
-        await visitor.ask(ADDRESS)
+        await visitor.ask(READER)
         for _ in range(500):
             if not visitor.site.contents()["signup"]:
                 break
             await asyncio.sleep(0.01)
         assert not mail.taken
 
-        await visitor.ask(ADDRESS)
+        await visitor.ask(READER)
         await arrived(mail, 1)
-        await visitor.ask(ADDRESS)
+        await visitor.ask(READER)
         await asyncio.sleep(0.2)
         assert len(mail.taken) == 1
 
@@ -300,7 +298,7 @@ async def test_a_mail_server_that_says_later_is_asked_again(
     monkeypatch.setattr(joining, "PAUSES", (0.01,))
     async with opened(tmp_path) as (visitor, mail):
         mail.fail("RCPT", "451 4.3.0 later")
-        await visitor.ask(ADDRESS)
+        await visitor.ask(READER)
         await arrived(mail, 1)
 
 
@@ -308,7 +306,7 @@ async def test_stop_stops_confirmations_too(tmp_path: Path) -> None:
     """And whoever asked meanwhile may ask again."""
     async with opened(tmp_path) as (visitor, mail):
         visitor.site.workspace.ledger.hold("*", "held by mali", visitor.site.clock())
-        await visitor.ask(ADDRESS)
+        await visitor.ask(READER)
         for _ in range(500):
             if not visitor.site.contents()["signup"]:
                 break
@@ -316,7 +314,7 @@ async def test_stop_stops_confirmations_too(tmp_path: Path) -> None:
         assert not mail.taken
 
         visitor.site.workspace.ledger.release("*")
-        await visitor.ask(ADDRESS)
+        await visitor.ask(READER)
         await arrived(mail, 1)
 
 
@@ -326,13 +324,13 @@ async def test_stop_stops_confirmations_too(tmp_path: Path) -> None:
 async def test_looking_is_not_confirming(tmp_path: Path) -> None:
     """A scanner opens the link; a person presses the button, and may press it twice."""
     async with opened(tmp_path) as (visitor, mail):
-        await visitor.ask(ADDRESS, "weekly", "monthly")
+        await visitor.ask(READER, "weekly", "monthly")
         path = link_in((await arrived(mail, 1))[0])
         before = visitor.site.contents()
         page = await visitor.get(path)
         await visitor.head(path)
         assert "The Long Table" in page.text
-        assert ADDRESS not in page.text
+        assert READER not in page.text
         assert visitor.site.contents() == before
 
         first = await visitor.post(path)
@@ -340,32 +338,28 @@ async def test_looking_is_not_confirming(tmp_path: Path) -> None:
         second = await visitor.post(path)
         assert same(first) == same(second)
         assert visitor.site.contents() == kept
-        reader = visitor.site.workspace.audience.find(ADDRESS)
-        assert reader is not None
-        assert set(reader.newsletters) == {"weekly", "monthly"}
+        assert set(visitor.site.reader().newsletters) == {"weekly", "monthly"}
 
 
 async def test_a_link_runs_out_after_seven_days(tmp_path: Path) -> None:
     """And says where to get a new one; nothing has changed."""
     async with opened(tmp_path) as (visitor, mail):
-        await visitor.ask(ADDRESS)
+        await visitor.ask(READER)
         path = link_in((await arrived(mail, 1))[0])
         visitor.site.clock.move(timedelta(days=7))
 
         for answer in (await visitor.get(path), await visitor.post(path)):
             assert answer.status_code == 410
             assert "/subscribe" in answer.text
-        assert visitor.site.workspace.audience.find(ADDRESS) is None
+        assert visitor.site.workspace.audience.find(READER) is None
 
 
 async def test_a_link_that_we_did_not_make_does_nothing(tmp_path: Path) -> None:
     """For each purpose and method: 400, and the store as it was."""
     async with opened(tmp_path) as (visitor, _):
-        add_reader(visitor.site.workspace, ADDRESS)
-        reader = visitor.site.workspace.audience.find(ADDRESS)
-        assert reader is not None
+        add_reader(visitor.site.workspace, READER)
+        reader, token = visitor.site.reader(), visitor.site.token()
         keys = visitor.site.workspace.settings.signing_keys
-        token = unsubscribe_token(keys, subscriber=reader.id, newsletter="weekly")
         wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
         paths = [
             f"/u/weekly/{wrong}",
@@ -399,15 +393,8 @@ async def test_a_signup_that_nobody_knows_has_run_out(tmp_path: Path) -> None:
 def reading(tmp_path: Path) -> Iterator[tuple[Site, str]]:
     """A site with a reader of both newsletters, and their token for the weekly one."""
     with served(make_site(tmp_path / "news")) as site:
-        add_reader(site.workspace, ADDRESS, name="Mara", newsletters=["weekly", "monthly"])
-        yield site, _token(site, "weekly")
-
-
-def _token(site: Site, newsletter: str) -> str:
-    reader = site.workspace.audience.find(ADDRESS)
-    assert reader is not None
-    keys = site.workspace.settings.signing_keys
-    return unsubscribe_token(keys, subscriber=reader.id, newsletter=newsletter)
+        add_reader(site.workspace, READER, name="Mara", newsletters=["weekly", "monthly"])
+        yield site, site.token()
 
 
 @pytest.mark.parametrize("form", ["urlencoded", "multipart", "page", "empty", "broken"])
@@ -428,9 +415,7 @@ def test_one_post_is_enough(reading: tuple[Site, str], form: str) -> None:
 
         assert answer.status_code == 200
         assert not {"location", "set-cookie"} & set(answer.headers)
-    reader = site.workspace.audience.find(ADDRESS)
-    assert reader is not None
-    assert reader.newsletters == ("monthly",)
+    assert site.reader().newsletters == ("monthly",)
     (left,) = [row for row in site.contents()["consent"] if "left" in row]
     assert ("one click" if form in ("urlencoded", "multipart") else "page") in left
 
@@ -454,10 +439,7 @@ def test_a_forwarded_link_shows_nobody(reading: tuple[Site, str]) -> None:
 def test_a_newsletter_that_is_no_more_can_still_be_left(reading: tuple[Site, str]) -> None:
     """Links never run out, whatever becomes of bot.toml."""
     site, _ = reading
-    person = site.workspace.audience.find(ADDRESS)
-    assert person is not None
-    keys = site.workspace.settings.signing_keys
-    token = unsubscribe_token(keys, subscriber=person.id, newsletter="an_old_one")
+    token = site.token("an_old_one")
 
     assert httpx.get(f"{site.url}/u/an_old_one/{token}").status_code == 200
     assert httpx.post(f"{site.url}/u/an_old_one/{token}").status_code == 200
@@ -481,9 +463,7 @@ def test_settings_are_kept(reading: tuple[Site, str], pause: str, day: str, unti
     answer = httpx.post(f"{site.url}/p/weekly/{token}", data=form)
 
     assert answer.status_code == 200
-    reader = site.workspace.audience.find(ADDRESS)
-    assert reader is not None
-    kept = site.workspace.leaving.preferences(reader.id, "weekly")
+    kept = site.workspace.leaving.preferences(site.reader().id, "weekly")
     assert kept is not None
     assert (kept.form, kept.lang) == ("plain", "th")
     zone = site.workspace.settings.publication.timezone
@@ -522,7 +502,7 @@ async def test_a_rehearsal_can_be_played_through(tmp_path: Path) -> None:
     """The mail is a file, and its link leads to the server on this machine."""
     with served(make_site(tmp_path / "news", mode="rehearsal")) as site:
         async with Visitor(site) as visitor:
-            answer = await visitor.ask(ADDRESS)
+            answer = await visitor.ask(READER)
             assert "outbox/" in answer.text
             files: list[Path] = []
             for _ in range(500):
@@ -536,4 +516,4 @@ async def test_a_rehearsal_can_be_played_through(tmp_path: Path) -> None:
             (link,) = re.findall(r"http://\S+", message.get_content())
             assert link.startswith(f"{site.url}/c/")
             assert (await visitor.post(link)).status_code == 200
-            assert site.workspace.audience.find(ADDRESS) is not None
+            assert site.workspace.audience.find(READER) is not None

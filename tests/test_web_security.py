@@ -27,12 +27,11 @@ from starlette.requests import Request
 
 from bot.app.readers import add_reader
 from bot.audience.confirming import confirm_token, form_stamp
-from bot.audience.tokens import unsubscribe_token
 from bot.store.schema import metadata
 from bot.web.app import create_app
 from bot.web.security import LARGEST_BODY, Guard
 from bot.web.visitor import network_of, truncated
-from tests.support.site import Site, make_site, served
+from tests.support.site import READER, Site, make_site, served
 
 PATHS = [
     "/subscribe",
@@ -50,15 +49,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("BOT_MODE", raising=False)
         with served(make_site(tmp_path_factory.mktemp("site") / "news", mode="rehearsal")) as found:
-            add_reader(found.workspace, "mara@inbox.ngo")
+            add_reader(found.workspace, READER)
             yield found
-
-
-def reader_token(site: Site) -> str:
-    reader = site.workspace.audience.find("mara@inbox.ngo")
-    assert reader is not None
-    keys = site.workspace.settings.signing_keys
-    return unsubscribe_token(keys, subscriber=reader.id, newsletter="weekly")
 
 
 # --------------------------------------------------------------------------- every answer
@@ -176,7 +168,7 @@ def test_a_page_speaks_the_visitors_language(site: Site, asked: str, lang: str) 
 
 def test_the_log_knows_nobody(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """Method, place and status; no address of anybody, no token, also not when something breaks."""
-    token = reader_token(site)
+    token = site.token()
     with caplog.at_level(logging.DEBUG):
         httpx.get(f"{site.url}/u/weekly/{token}", headers={"X-Forwarded-For": "203.0.113.77"})
         stamp = form_stamp(site.workspace.settings.signing_keys, site.clock() - timedelta(minutes=1))
@@ -202,7 +194,7 @@ def test_a_fault_tells_nothing(
 
     monkeypatch.setattr(site.workspace.leaving, "preferences", broken)
     with caplog.at_level(logging.DEBUG):
-        answer = httpx.get(f"{site.url}/p/weekly/{reader_token(site)}")
+        answer = httpx.get(f"{site.url}/p/weekly/{site.token()}")
 
     assert answer.status_code == 500
     assert answer.headers["content-security-policy"]
@@ -276,7 +268,7 @@ def description(site: Site) -> Any:
     """The description with some tokens that are ours, so that the pages behind them are reached, too."""
     raw = httpx.get(f"{site.url}/openapi.json").json()
     keys = site.workspace.settings.signing_keys
-    ours = [reader_token(site), confirm_token(keys, signup="ab" * 16)]
+    ours = [site.token(), confirm_token(keys, signup="ab" * 16)]
     stamp = form_stamp(keys, site.clock() - timedelta(minutes=1))
     for path in raw["paths"].values():
         for operation in path.values():
@@ -327,7 +319,7 @@ def requests_of(raw: Any, site: Site) -> Iterator[tuple[str, str, dict[str, str]
     keys = site.workspace.settings.signing_keys
     stamp = form_stamp(keys, site.clock() - timedelta(minutes=1))
     form = {"address": "mara@inbox.ngo", "newsletter": "weekly", "stamp": stamp, "pause": "none"}
-    reader = reader_token(site)
+    reader = site.token()
     for path, each in raw["paths"].items():
         token = confirm_token(keys, signup="ab" * 16) if path.startswith("/c/") else reader
         filled = path.format(token=token, newsletter="weekly", number=1, lang="en", name="site.css")

@@ -15,10 +15,13 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from bot.app.workspace import Workspace
+from bot.audience.tokens import unsubscribe_token
+from bot.store.audience import Subscriber
 from bot.store.schema import metadata
 from bot.web.app import create_app
 from bot.web.serving import server_for
 
+READER = "mara@inbox.ngo"
 NOON = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)  # noon in Bangkok
 
 SETTINGS = """\
@@ -77,6 +80,17 @@ class Site:
     url: str
     workspace: Workspace
     clock: Clock = field(default_factory=Clock)
+
+    def reader(self, address: str = READER) -> Subscriber:
+        """The subscriber of that address; there must be one."""
+        found = self.workspace.audience.find(address)
+        assert found is not None
+        return found
+
+    def token(self, newsletter: str = "weekly", address: str = READER) -> str:
+        """What ends the links in this newsletter to that reader."""
+        keys = self.workspace.settings.signing_keys
+        return unsubscribe_token(keys, subscriber=self.reader(address).id, newsletter=newsletter)
 
     def contents(self) -> dict[str, list[tuple[object, ...]]]:
         return contents(self.workspace.engine)
