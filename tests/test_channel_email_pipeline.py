@@ -93,6 +93,18 @@ async def test_a_chunk_costs_one_round_trip_and_has_no_dot() -> None:
         assert server.bodies[letter(1).id] == letter(1, body=body).content
 
 
+@EVERY_WAY
+async def test_a_letter_that_does_not_fit_at_once_arrives_whole(extensions: list[str]) -> None:
+    """What the system does not take in one go comes behind, in order, and before the next letter."""
+    body = b"".join(b"%075d\r\n" % line for line in range(150_000))
+    mail = [letter(0, body=body), letter(1), letter(2, body=body)]
+    async with pipelining_server(extensions=extensions) as server:
+        mailing = await send(server, Mailing(mail))
+
+        assert len(mailing.sent) == 3
+        assert all(server.bodies[one.id] == one.content for one in mail)
+
+
 async def test_a_server_with_chunking_alone_is_asked_by_data() -> None:
     """Where every command waits for its answer, BDAT saves nothing."""
     async with pipelining_server(extensions=[*ONE_BY_ONE, "CHUNKING"]) as server:

@@ -41,6 +41,7 @@ class Rules:
     patience: float = 600  # for the answer to a finished letter
     idle: float = 30  # without a letter, until we say goodbye
     letters: int = 0  # after so many, goodbye: some relays count them; 0: no limit
+    clear: bool = False  # it was asked for without encryption
 
 
 class Burst:

@@ -16,8 +16,11 @@ commands one by one. There is no task, no future and no log line for a letter.
 from __future__ import annotations
 
 import asyncio
+import os
+from asyncio.trsock import TransportSocket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from bot.channels.email.calls import Calls, Rules
 from bot.channels.email.dialect import Step, dialect_of
@@ -43,6 +46,7 @@ class Wire(asyncio.Protocol):
         self._dialect = dialect_of(rules.terms)
         self._usual = self._dialect.usual
         self._transport: asyncio.Transport
+        self._socket: TransportSocket | None = None  # of a connection in clear text
         self.answers = 0  # letters of which the server told the outcome
         self._room = rules.letters or -1  # letters that this conversation may still take
         self._leaving = self._over = False
@@ -66,6 +70,8 @@ class Wire(asyncio.Protocol):
     def start(self, transport: asyncio.Transport, first: Mail) -> None:
         """Take the connection over, and begin with this letter."""
         self._transport = transport
+        if self._rules.clear and transport.get_extra_info("ssl_object") is None:
+            self._socket = transport.get_extra_info("socket")
         transport.set_protocol(self)
         self.wake(first)
 
@@ -361,7 +367,19 @@ class Wire(asyncio.Protocol):
         self._since = self._clock()
         self._dot_is_out = True
         self._after_dot = len(self._after)
-        self._transport.writelines(self._dialect.body(letter, self._after))
+        self._write_uncopied(self._dialect.body(letter, self._after))
+
+    def _write_uncopied(self, pieces: tuple[bytes, ...]) -> None:
+        """From where they lie to the system; what does not fit, or must be encrypted, goes the long way.
+
+        Joined first: every piece by itself would be a record of TLS by itself.
+        """
+        written = 0
+        if self._socket is not None and not self._transport.get_write_buffer_size():
+            with suppress(OSError):  # the transport meets it as well, and knows what to do
+                written = os.writev(self._socket.fileno(), pieces)
+        if written < sum(map(len, pieces)):
+            self._transport.write(b"".join(pieces)[written:])
 
     # ----------------------------------------------------------------- ending
 

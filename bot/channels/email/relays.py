@@ -37,6 +37,7 @@ class Relay:
             patience=server.patience,
             idle=idle,
             letters=self.letters,
+            clear=server.security == "none",
         )
 
     @property
