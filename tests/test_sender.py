@@ -365,10 +365,16 @@ async def test_a_channel_that_is_no_longer_set_up_is_named(ledger: Ledger, clock
         ("สมชาย@ตัวอย่าง.ไทย refused", "(address) refused"),
         ("see https://social.example/@ann/1", "see https://social.example/@ann/1"),
         ("no address here", "no address here"),
+        ("weekly@2026-11-27T09:00+07:00 waits", "weekly@2026-11-27T09:00+07:00 waits"),
+        ("the-shelf@2026-11-27T09:00-11:30", "the-shelf@2026-11-27T09:00-11:30"),
+        ("ann@2026-11-27.example.org", "(address)"),
+        ("ann@2026-11-27T09:00+07:00.example.org", "(address):00+07:00.example.org"),
+        ("<ann@b.org@2026-11-27T09:00+07:00>", "<(address):00+07:00>"),
+        ("ann@2026-11-27T09.example.org", "(address)"),
     ],
 )
 def test_addresses_are_taken_out_of_remote_answers(said: str, kept: str) -> None:
-    """Servers repeat the address; our records do not. A profile's URL is none."""
+    """Servers repeat the address; our records do not. A profile's URL is none, nor is an issue's name."""
     assert without_addresses(said) == kept
 
 

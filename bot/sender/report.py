@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from bot.model import State
 
 # Remote answers love to repeat the address ("550 <ann@example.org> unknown"); no record of ours may.
-_ADDRESS = re.compile(r"[^\s<>/:;,\"'()]+@[^\s<>/:;,\"'()]+")
+# An issue's name is none, although it looks like one: "weekly@2026-11-27T09:00+07:00".
+_SLOT = r"\d{4}-\d\d-\d\dT\d\d:\d\d[+-]\d\d:\d\d(?![\w.@-])"
+_ADDRESS = re.compile(rf"[^\s<>/:;,\"'()]+@(?!{_SLOT})[^\s<>/:;,\"'()]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,5 +62,5 @@ class Report:
 
 
 def without_addresses(text: str) -> str:
-    """The text with every mail address taken out: remote answers love to repeat them."""
+    """The text with every mail address taken out, and every name of an issue left in."""
     return _ADDRESS.sub("(address)", text)
