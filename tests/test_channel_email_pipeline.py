@@ -692,6 +692,19 @@ async def test_answers_injected_before_encryption_are_never_heard(certificate: P
         assert not any(packet == ["MAIL", "RCPT", "DATA"] for packet in server.packets)
 
 
+async def test_an_answer_that_came_before_its_question_ends_the_opening() -> None:
+    """One reply too many in the packet of the last one that we asked for: no letter is trusted to it."""
+    early = [*PIPELINED, "ONE\r\n250 that was all"]  # what comes after it, nobody asked for
+    async with pipelining_server(extensions=early) as server:
+        mailing = Mailing(letters(1))
+        lines = mailing.over(relay(server.port))
+        mailing.on_trouble = lines.stop
+        await asyncio.wait_for(lines.run(), 10)
+
+        assert "answered more than it was asked" in str(mailing.troubles[0][1])
+        assert not any(command.startswith("MAIL") for command in server.commands)
+
+
 # --------------------------------------------------------------------------- time
 
 

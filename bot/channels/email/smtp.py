@@ -112,9 +112,9 @@ class Session:
         its question must never be taken for a later one.
         """
         transport, protocol = self._smtp.transport, self._smtp.protocol
-        if transport is None or transport.is_closing():
+        if transport is None or protocol is None or transport.is_closing():
             raise TemporaryFailure(f"{self._server} ended the connection; nothing was sent")
-        if getattr(protocol, "_buffer", b""):
+        if protocol._buffer:  # private, and no default: under another name nothing may be sent
             self.abort()
             raise TemporaryFailure(f"{self._server} answered more than it was asked; nothing was sent")
         return cast(asyncio.Transport, transport)  # uvloop's is one in all but its ancestry
