@@ -14,7 +14,9 @@ import pytest
 
 from bot.app import joining
 from bot.app.joining import Errand, send_confirmation, send_unsent, wording
+from bot.app.pacing import rest_if_asked, wicket_for
 from bot.app.workspace import Workspace
+from bot.errors import Blame, PermanentFailure, TemporaryFailure
 from bot.pace import PaceRules
 from bot.store.joining import Asked, Limits, SignupRequest
 from tests.support.commands import bot
@@ -210,6 +212,18 @@ async def test_strangers_cannot_pause_the_account(office) -> None:  # type: igno
 
         assert at.workspace.pace.accounts()["mail"].paused == ""
         assert await at.send(at.ask()) is Errand.DONE
+
+
+async def test_a_refused_test_mail_says_nothing_about_the_list(office) -> None:  # type: ignore[no-untyped-def]
+    """A typing mistake of an organiser is no dead reader; a request to slow down counts."""
+    refused = PermanentFailure("no such user", code=550, blame=Blame.RECIPIENT)
+    async with office("") as at:
+        gate = wicket_for(at.workspace, "mail", "editor@news.shelf.ngo")
+        await rest_if_asked(gate, refused)
+        assert at.workspace.pace.accounts() == {}
+
+        await rest_if_asked(gate, TemporaryFailure("too fast", code=421))
+        assert at.workspace.pace.accounts()["mail"].strikes == 1
 
 
 async def test_a_rehearsal_has_no_pace(tmp_path: Path) -> None:
