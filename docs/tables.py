@@ -42,7 +42,7 @@ def _option(key: str, field: FieldInfo) -> str:
 
 
 def _toml(value: object) -> str:
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

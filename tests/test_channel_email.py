@@ -562,6 +562,71 @@ async def test_the_doctor_warns_of_clear_text() -> None:
         ]
 
 
+async def test_the_doctor_asks_every_relay(certificate: Path) -> None:
+    """Each with a login of its own; one that is dead is a warning while another stands in."""
+    options = {"security": "starttls", "username": "bot", "password": PASSWORD, "ca_file": str(certificate)}
+    async with (
+        smtp_server(certificate=certificate, users={"other": "theirs"}) as second,
+        channel_to(
+            Server(port=free_port()),
+            relays={
+                "second": {
+                    "host": second.host,
+                    "port": second.port,
+                    "username": "other",
+                    "password": "theirs",
+                }
+            },
+            **options,
+        ) as channel,
+    ):
+        dead, alive = await channel.check()
+
+        assert (dead.level, dead.rule, alive.level) == (Level.WARN, "email.unreachable", Level.INFO)
+        assert f"{second.port} answers; TLSv1.3, logged in as other" in alive.message
+        assert second.logins == [("other", "theirs")]
+
+
+async def test_a_relay_has_the_channels_login_unless_it_has_its_own(certificate: Path) -> None:
+    """The channel's password is shown to nobody who has a user of their own."""
+    relays = {
+        "same": {"host": "localhost", "port": 1},
+        "own": {"host": "localhost", "port": 2, "username": "other", "password": "theirs", "security": "tls"},
+        "open": {"host": "localhost", "port": 3, "username": "", "security": "none", "weight": 3},
+    }
+    options = Options.model_validate(
+        {"host": "mail.example.org", "username": "bot", "password": PASSWORD, "relays": relays}
+    )
+
+    logins = [
+        (p.host, p.username, p.password.get_secret_value(), p.security, p.weight) for p in options.places
+    ]
+    assert logins == [
+        ("mail.example.org", "bot", PASSWORD, "starttls", 1),
+        ("localhost", "bot", PASSWORD, "starttls", 1),
+        ("localhost", "other", "theirs", "tls", 1),
+        ("localhost", "", "", "none", 3),
+    ]
+    assert PASSWORD not in repr(options)
+    assert "theirs" not in repr(options)
+
+
+def test_a_relay_with_a_user_needs_its_password() -> None:
+    """It is named as it stands in .env; a password without a user is a mistake."""
+    relay = {"host": "localhost", "username": "other"}
+    options = Options.model_validate({"host": "localhost", "relays": {"second": relay}})
+
+    assert options.missing() == ("relays__second__password",)
+    with pytest.raises(ValidationError, match="name its user"):
+        Options.model_validate(
+            {"host": "localhost", "relays": {"second": {"host": "localhost", "password": "x"}}}
+        )
+    with pytest.raises(ValidationError, match="clear text"):
+        Options.model_validate(
+            {"host": "localhost", "relays": {"second": {"host": "mail.example.org", "security": "none"}}}
+        )
+
+
 @pytest.mark.parametrize(
     "host", ["mail.example.org", "10.0.0.1", "127.evil.example", "localhost.evil.example"]
 )

@@ -16,7 +16,7 @@ from bot.model import State
 from bot.store.importing import Signup
 from tests.support.commands import bot
 from tests.support.live_workspace import NOW, addresses, deliveries, ended, mail_only, start
-from tests.support.smtp_server import Taken, free_port, smtp_server
+from tests.support.smtp_server import Taken, free_port, self_made_certificate, smtp_server
 
 MINUTE = timedelta(minutes=1)
 
@@ -206,7 +206,11 @@ async def test_a_relay_that_is_down_is_stood_in_for_by_the_next(tmp_path: Path, 
     """In the same run, and nothing is deferred."""
     async with smtp_server() as mail:
         here = mail_only(tmp_path, free_port(), readers=30)
-        add(here, f'relays = [{{ host = "localhost", port = {mail.port} }}]\nrelay_choice = "{choice}"\n')
+        add(
+            here,
+            f'relay_choice = "{choice}"\n'
+            f'[channels.mail.relays.second]\nhost = "localhost"\nport = {mail.port}\n',
+        )
 
         await ticked(here)
 
@@ -215,19 +219,30 @@ async def test_a_relay_that_is_down_is_stood_in_for_by_the_next(tmp_path: Path, 
 
 
 async def test_relays_share_the_work_by_their_weight(tmp_path: Path) -> None:
-    """Each gets connections of its own."""
-    async with smtp_server() as first, smtp_server() as second:
-        here = mail_only(tmp_path, first.port, readers=60)
+    """Three connections to one and one to the other, as bot.toml says; each logs in as itself."""
+    certificate = self_made_certificate(tmp_path)
+    async with (
+        smtp_server(certificate=certificate, users={"small": "s1"}) as first,
+        smtp_server(certificate=certificate, users={"large": "l1"}) as second,
+    ):
+        here = mail_only(tmp_path, first.port, readers=200)
+        toml = (here / "bot.toml").read_text().replace('security = "none"', 'security = "starttls"')
+        (here / "bot.toml").write_text(toml)
         add(
             here,
-            f'relays = [{{ host = "localhost", port = {second.port}, weight = 1 }}]\n'
-            'relay_choice = "weight"\nconnections = 4\n',
+            f'relay_choice = "weight"\nconnections = 4\nusername = "small"\nca_file = "{certificate}"\n'
+            f'[channels.mail.relays.second]\nhost = "localhost"\nport = {second.port}\nweight = 3\n'
+            'username = "large"\n',
         )
+        with (here / ".env").open("a") as file:
+            file.write("BOT_CHANNELS__MAIL__PASSWORD=s1\nBOT_CHANNELS__MAIL__RELAYS__SECOND__PASSWORD=l1\n")
 
         await ticked(here)
 
-        assert len(first.taken) + len(second.taken) == 60
-        assert min(len(first.taken), len(second.taken)) > 0
+        assert len(first.taken) + len(second.taken) == 200
+        assert (first.most_at_once, second.most_at_once) == (1, 3)
+        assert set(first.logins) == {("small", "s1")}
+        assert set(second.logins) == {("large", "l1")}
 
 
 # --------------------------------------------------------------------------- cancelling

@@ -8,8 +8,9 @@ from ipaddress import ip_address
 
 from bot.app.workspace import Workspace
 from bot.channels.email.addresses import mailbox
-from bot.channels.email.channel import Options, hello_of, signer_of
+from bot.channels.email.channel import signer_of
 from bot.channels.email.dkim import Signer
+from bot.channels.email.options import Options, hello_of
 from bot.deliverability.examine import examine_subject
 from bot.deliverability.finding import NameFinding, wrong
 from bot.deliverability.key_record import Key
@@ -76,11 +77,15 @@ def _domain(address: str) -> str:
 
 def _relays(workspace: Workspace, options: Options) -> tuple[Relay, ...]:
     hello = hello_of(options, workspace.settings.publication.site_url)
-    ca_file = str(workspace.root / options.ca_file) if options.ca_file else ""
-    places = [(options.host, options.port), *((relay.host, relay.port) for relay in options.relays)]
     return tuple(
-        Relay(host=host, port=port, security=options.security, hello=hello, ca_file=ca_file)
-        for host, port in places
+        Relay(
+            host=place.host,
+            port=place.port,
+            security=place.security,
+            hello=hello,
+            ca_file=str(workspace.root / place.ca_file) if place.ca_file else "",
+        )
+        for place in options.places
     )
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bot.app.workspace import Workspace
 from bot.channels.email.addresses import ascii_domain, mailbox
-from bot.channels.email.channel import Options, signer_of
+from bot.channels.email.channel import signer_of
 from bot.channels.email.dkim import SELECTOR, Signer, new_key
+from bot.channels.email.options import Options
 from bot.deliverability.finding import NameFinding
 from bot.deliverability.key_record import Key, examine_key
 from bot.deliverability.names import Names

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
-from typing import ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import ClassVar
 
-import idna
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-
-from bot.channels import base
 from bot.channels.base import ChannelContext, Limits, Reader, Request
 from bot.channels.email.compiled import Compiled, compile_message
 from bot.channels.email.courier import Courier
-from bot.channels.email.dkim import SELECTOR, Signer
+from bot.channels.email.dkim import Signer
 from bot.channels.email.lines import Lines
 from bot.channels.email.mime import Mail, Spliced, picture_stamps
+from bot.channels.email.options import Options, Place, hello_of
 from bot.channels.email.relays import Desk, Relay
 from bot.channels.email.smtp import Server, Session
 from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
@@ -29,90 +26,8 @@ TYPE = "email"
 _COMPILED = 16  # messages kept ready: an issue in its languages and variants
 
 
-class RelayTable(BaseModel):
-    """One of ``relays``: a further mail server with the channel's login and security."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field(min_length=1)
-    port: int = Field(default=587, ge=1, le=65535)
-    weight: int = Field(default=1, ge=1, le=1000)
-
-    @field_validator("host")
-    @classmethod
-    def _one_word(cls, value: str) -> str:
-        return _without_spaces(value)
-
-
-class Options(base.Options):
-    """What ``[channels.<name>]`` may hold for ``type = "email"``."""
-
-    host: str = Field(min_length=1, description="the mail server's name")
-    port: int = Field(default=587, ge=1, le=65535, description="587 for starttls, 465 for tls")
-    security: Literal["starttls", "tls", "none"] = Field(
-        default="starttls", description="never falls back to clear text"
-    )
-    allow_plaintext: bool = Field(default=False, description='allow security = "none" to another machine')
-    username: str = Field(default="", description="empty: no login")
-    password: SecretStr = Field(default=SecretStr(""), description="of that user")
-    ca_file: str = Field(default="", description="file of certificates to trust instead of the system's")
-    envelope_sender: str = Field(default="", description="where bounces go; empty: the From address")
-    unsubscribe_mailto: str = Field(default="", description="a mailbox that takes unsubscriptions, too")
-    dkim_domain: str = Field(default="", description="sign for this domain; empty: the mail server signs")
-    dkim_selector: str = Field(default="", description="the key's name in DNS")
-    dkim_key_file: str = Field(default="", description="its private half, as 'bot dkim make' wrote it")
-    local_hostname: str = Field(default="", description="what we call ourselves; empty: the site's domain")
-    connections: int = Field(default=2, ge=1, le=50, description="to the mail server at the same time")
-    timeout: float = Field(default=60, gt=0, description="seconds for each command")
-    patience: float = Field(default=600, gt=0, description="seconds for the answer to a finished email")
-    relays: tuple[RelayTable, ...] = Field(
-        default=(), description="more mail servers with the same login, which stand in: {host, port, weight}"
-    )
-    relay_choice: Literal["order", "weight"] = Field(
-        default="order", description="order: the next one only when one fails; weight: all share the work"
-    )
-    on_unknown: Literal["resend", "hold"] = Field(
-        default="resend", description="after a lost answer: the same Message-ID again, or a person decides"
-    )
-
-    @field_validator(
-        "host", "local_hostname", "username", "envelope_sender", "unsubscribe_mailto", "dkim_domain"
-    )
-    @classmethod
-    def _one_word(cls, value: str) -> str:
-        return _without_spaces(value)
-
-    @model_validator(mode="after")
-    def _not_in_the_clear(self) -> Options:
-        hosts = (self.host, *(relay.host for relay in self.relays))
-        if self.security == "none" and not self.allow_plaintext and not all(map(_is_this_machine, hosts)):
-            raise ValueError(
-                'security = "none" would send readers\' addresses in clear text; use "starttls" or "tls", '
-                "or set allow_plaintext = true for a network that is yours alone"
-            )
-        return self
-
-    @field_validator("dkim_selector")
-    @classmethod
-    def _a_name_in_dns(cls, value: str) -> str:
-        if value and not SELECTOR.fullmatch(value):
-            raise ValueError("must be a name in DNS, such as mail2026")
-        return value
-
-    @model_validator(mode="after")
-    def _all_of_dkim(self) -> Options:
-        given = [bool(v) for v in (self.dkim_domain, self.dkim_selector, self.dkim_key_file)]
-        if any(given) and not all(given):
-            raise ValueError("dkim_domain, dkim_selector and dkim_key_file belong together; give all or none")
-        return self
-
-    def missing(self) -> tuple[str, ...]:
-        """A password is needed where a user logs in."""
-        return super().missing() if self.username else ()
-
-
 class EmailChannel:
-    """One mail server. ``send`` may be called by several tasks at once."""
+    """One mail server, or several that stand in for each other. ``send`` is for several tasks at once."""
 
     type: ClassVar[str] = TYPE
 
@@ -159,17 +74,20 @@ class EmailChannel:
         )
 
     async def check(self) -> list[Finding]:
-        """Connect, encrypt, log in, say goodbye; and whether we can sign."""
+        """Connect to each server, encrypt, log in, say goodbye; and whether we can sign."""
+        found = await asyncio.gather(*(self._look(relay) for relay in self._relays()))
+        if any(findings[0].level is not Level.BLOCK for findings in found):  # the others stand in
+            found = [[_milder(finding) for finding in findings] for findings in found]
+        return [*chain(*found), *self._signing_findings()]
+
+    async def _look(self, relay: Relay) -> list[Finding]:
         try:
-            session = await Desk(relay=self._relays()[0]).open()
+            session = await Desk(relay=relay).open()
         except DeliveryError as error:
-            unreachable = Finding(
-                level=Level.BLOCK, rule="email.unreachable", message=f"{self.name}: {error}"
-            )
-            return [unreachable, *self._signing_findings()]
-        findings = self._findings(session)
+            return [Finding(level=Level.BLOCK, rule="email.unreachable", message=f"{self.name}: {error}")]
+        findings = self._findings(relay.server, session)
         await session.close()
-        return [*findings, *self._signing_findings()]
+        return findings
 
     @property
     def connections(self) -> int:
@@ -200,10 +118,7 @@ class EmailChannel:
 
     def _relays(self) -> list[Relay]:
         """The channel's own mail server first, then the further ones."""
-        first = self._server()
-        servers = [(first, 1)] + [
-            (replace(first, host=relay.host, port=relay.port), relay.weight) for relay in self._options.relays
-        ]
+        servers = [(self._server(place), place.weight) for place in self._options.places]
         return [Relay(name=str(server), server=server, weight=weight) for server, weight in servers]
 
     async def close(self) -> None:
@@ -235,30 +150,30 @@ class EmailChannel:
     def _letter(self, message: Message, to: Recipient, key: str) -> Spliced:
         return self.compiled(message).letter(to, key=key)
 
-    def _server(self) -> Server:
+    def _server(self, place: Place) -> Server:
         options = self._options
         return Server(
-            host=options.host,
-            port=options.port,
-            security=options.security,
+            host=place.host,
+            port=place.port,
+            security=place.security,
             hello=hello_of(options, self._context.site_url),
-            username=options.username,
-            password=options.password,
-            ca_file=str(self._context.folder / options.ca_file) if options.ca_file else "",
+            username=place.username,
+            password=place.password,
+            ca_file=str(self._context.folder / place.ca_file) if place.ca_file else "",
             timeout=options.timeout,
             patience=options.patience,
+            chunking=options.chunking,
         )
 
-    def _findings(self, session: Session) -> list[Finding]:
-        options = self._options
+    def _findings(self, server: Server, session: Session) -> list[Finding]:
         link = session.encryption or "NOT encrypted"
-        login = f"logged in as {options.username}" if options.username else "no login"
+        login = f"logged in as {server.username}" if server.username else "no login"
         terms = session.terms
         size = f"up to {terms.largest} bytes an email" if terms.largest else "no size limit told"
-        summary = f"{self.name}: {options.host}:{options.port} answers; {link}, {login}, {size}"
+        summary = f"{self.name}: {server} answers; {link}, {login}, {size}"
         findings = [Finding(level=Level.INFO, rule="email.connected", message=summary)]
         if not session.encryption:
-            words = f"{self.name}: readers' addresses go to {options.host} in clear text"
+            words = f"{self.name}: readers' addresses go to {server.host} in clear text"
             findings.append(Finding(level=Level.WARN, rule="email.plaintext", message=words))
         if not terms.international:
             words = f"{self.name}: addresses with letters outside ASCII before the @ are not taken (SMTPUTF8)"
@@ -279,6 +194,13 @@ class EmailChannel:
         return [Finding(level=Level.INFO, rule="email.dkim", message=words)]
 
 
+def _milder(finding: Finding) -> Finding:
+    """Of one server among several."""
+    if finding.level is not Level.BLOCK:
+        return finding
+    return replace(finding, level=Level.WARN, message=f"{finding.message} (the others stand in for it)")
+
+
 def connect(options: Options, context: ChannelContext) -> EmailChannel:
     """The channel for one ``[channels.<name>]``; the first connection is made by the first email."""
     return EmailChannel(options, context)
@@ -292,36 +214,9 @@ def signer_of(options: Options, folder: Path) -> Signer | None:
     return Signer(options.dkim_domain, options.dkim_selector, pem)
 
 
-def _without_spaces(value: str) -> str:
-    if any(character.isspace() or not character.isprintable() for character in value):
-        raise ValueError("must not hold spaces or control characters")
-    return value
-
-
 def _key_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         problem = f"dkim_key_file {path} cannot be read; put it back, or make a new key: bot dkim make"
         raise PermanentFailure(problem, blame=Blame.SENDER) from error
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def hello_of(options: Options, site_url: str) -> str:
-    """What we call ourselves to mail servers.
-
-    By default the site's domain: the machine's own name would tell every server whose computer this is.
-    """
-    if options.local_hostname:
-        return options.local_hostname
-    host = urlsplit(site_url).hostname or ""
-    try:
-        return idna.encode(host, uts46=True).decode("ascii") if host else "[127.0.0.1]"
-    except idna.IDNAError:
-        return "[127.0.0.1]"

@@ -38,6 +38,7 @@ class Server:
     ca_file: str = ""
     timeout: float = 60
     patience: float = 600
+    chunking: bool = True  # whether to believe it when it offers BDAT
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -93,7 +94,7 @@ class Session:
         words = told.get("size", "").split()
         return Terms(
             pipelining="pipelining" in told,
-            chunking="chunking" in told,
+            chunking=self._server.chunking and "chunking" in told,
             international="smtputf8" in told,
             sizes="size" in told,
             largest=int(words[0]) if words and words[0].isdigit() else 0,
