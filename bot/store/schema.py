@@ -20,11 +20,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0004"  # the newest revision in migrations/versions
+HEAD = "0006"  # the newest revision in migrations/versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -200,8 +201,9 @@ delivery = Table(
 # --------------------------------------------------------------------------- one issue to many readers
 
 # Each reader's delivery of an issue is a letter. A chunk is a range of letters that one worker has at a
-# time; its fence tells the latest owner from those before. Letters have no second index: they are found by
-# range, and the counters of the chunks say where to look. So a change of state stays within its page.
+# time; its fence tells the latest owner from those before. Letters have no second index, but for the few
+# that were in doubt: they are found by range, and the counters of the chunks say where to look. So a change
+# of state stays within its page.
 
 variant = Table(  # the words of an issue for one language and form
     "variant",
@@ -248,6 +250,13 @@ letter = Table(
     Column("code", Integer),
     Column("said", Text),  # the remote's answer
     PrimaryKeyConstraint("issue", "number"),
+    Index(
+        "ix_letter_doubtful",
+        "issue",
+        "doubts",
+        sqlite_where=text("doubts > 0"),
+        postgresql_where=text("doubts > 0"),
+    ),
     sqlite_with_rowid=False,
     postgresql_with={"fillfactor": 70},  # room for the new version of a row beside the old one
 )
@@ -425,5 +434,11 @@ pace = Table(
     Column("old_refused", Integer, nullable=False),
     Column("old_complained", Integer, nullable=False),
     _text("paused"),  # why, for people; "" when it is not
+    _moment("paused_at", nullable=True),
+    _moment("mailed_since", nullable=True),  # what comes back is counted against what was taken in weeks
+    _count("mailed"),
+    _count("returned"),
+    _count("old_mailed"),
+    _count("old_returned"),
     PrimaryKeyConstraint("account", "domain"),
 )
