@@ -243,6 +243,33 @@ async def test_what_is_due_waits_in_the_queue_once(url: str) -> None:
     assert await queue.enqueue_chunks() == 2
 
 
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_workers_that_start_together_on_an_empty_database_agree(tmp_path: Path, url: str) -> None:
+    """Four at once, with an empty database: one makes the tables, and none of them complains."""
+    four = machines(tmp_path, Sink(), url, 4)
+    for each in four:
+        each.command = ("worker", "--once")
+        await each.start(NOW)
+
+    ends = await asyncio.gather(*(each.end() for each in four))
+
+    assert (ends, [each.complaint for each in four]) == ([0] * 4, [""] * 4)
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_the_queues_tables_are_made_once(url: str) -> None:
+    """Whoever comes second, while the first still makes them, waits and goes on."""
+
+    async def work() -> None:
+        """Nothing."""
+
+    queues = [ProcrastinateDispatcher(url, work=work, due=list) for _ in range(6)]
+
+    assert await asyncio.gather(*(queue.enqueue_chunks() for queue in queues)) == [0] * 6
+
+
 def test_a_worker_never_plans(tmp_path: Path) -> None:
     """Without ``bot run`` there is nothing to do for it."""
     from bot.app.work import work_off

@@ -139,9 +139,19 @@ class ProcrastinateDispatcher:
             await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
 
     async def _tables(self, app: App) -> None:
+        """Make the queue's tables; of workers that start together on an empty database one does it."""
+        from procrastinate.exceptions import ConnectorException
+
+        if not await self._has_tables(app):
+            try:
+                await app.schema_manager.apply_schema_async()
+            except ConnectorException:
+                if not await self._has_tables(app):  # else another worker has made them meanwhile
+                    raise
+
+    async def _has_tables(self, app: App) -> bool:
         there = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL AS there"
-        if not (await app.connector.execute_query_one_async(there))["there"]:
-            await app.schema_manager.apply_schema_async()
+        return bool((await app.connector.execute_query_one_async(there))["there"])
 
     def _app(self) -> App:
         try:
