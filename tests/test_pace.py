@@ -531,6 +531,50 @@ def test_complaints_weigh_more() -> None:
     )
 
 
+def test_bounces_that_come_back_later_count_once() -> None:
+    """They were among those that were taken: the share is of these."""
+    row = after(FRESH, accepted=500)
+
+    assert after(row, returned=25).paused == ""
+    assert "26 of the last 500 letters came back (the limit is 5.0%)" in after(row, returned=26).paused
+
+
+def test_what_comes_back_is_counted_among_all_that_went_out() -> None:
+    """Days after 20,000 letters, not among the last 500 of them; nor does the next issue begin by pausing."""
+    row = FRESH
+    for _ in range(40):
+        row = after(row, accepted=500)
+    row = after(row, NOW + timedelta(days=3), returned=900, complaint=60)
+    assert row.paused == ""
+
+    assert after(row, NOW + timedelta(days=7), accepted=10).paused == ""
+    assert "61 of the last 20000 readers complained" in after(row, complaint=1).paused
+
+
+def test_what_came_back_is_forgotten_with_the_second_issue() -> None:
+    """A week of sending counts and the one before, however long nothing went out in between."""
+    row = after(after(FRESH, accepted=500), returned=20)
+
+    late = after(row, NOW + timedelta(days=90), returned=6)
+    second = after(row, NOW + timedelta(days=28), accepted=100)
+    third = after(second, NOW + timedelta(days=56), accepted=100)
+
+    assert late.paused != ""
+    assert after(second, returned=11).paused != ""
+    assert after(third, returned=25).paused == ""
+
+
+def test_after_a_person_let_it_go_on_more_must_come_back() -> None:
+    """What was taken is remembered; complaints about it that came before are not held against it again."""
+    row = after(after(FRESH, accepted=20_000), complaint=61)
+    assert row.paused_at == NOW
+
+    free = resumed(row)
+
+    assert after(free, complaint=60).paused == ""
+    assert after(free, complaint=61).paused != ""
+
+
 def test_old_refusals_are_forgotten() -> None:
     """Only the latest count: twenty refusals now and twenty a thousand mails later are well."""
     row = after(FRESH, accepted=230, refused=20)

@@ -42,11 +42,17 @@ class Account:
     calm: int = 0  # accepted since the last strike
     seen: int = 0  # recipients in the newer half of the sample, then those in the older half
     refused: int = 0
-    complained: int = 0
     old_seen: int = 0
     old_refused: int = 0
+    mailed_since: datetime | None = None  # a second sample, whose halves are weeks of sending
+    mailed: int = 0
+    returned: int = 0  # bounces that came back later
+    complained: int = 0
+    old_mailed: int = 0
+    old_returned: int = 0
     old_complained: int = 0
     paused: str = ""  # why, for people
+    paused_at: datetime | None = None
 
 
 class Room(NamedTuple):

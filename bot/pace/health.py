@@ -1,4 +1,8 @@
-"""What the answers say about an account: rest when it is asked to slow down, pause when too many refuse."""
+"""What the answers say about an account: rest when it is asked to slow down, pause when too many refuse.
+
+What is refused is counted among the last recipients. Bounces and complaints come days later, when those are
+long forgotten: they are counted among all that was taken in this week of sending and the one before.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from bot.pace.quota import Guard, PaceRules
 
 FIRST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=15)
 CALM = 100  # accepted ones in a row that take one strike away
+WEEK = timedelta(days=7)
 _SLOW_DOWN = {421, 429, 452, 454}
 
 
@@ -19,7 +24,8 @@ class Outcome(StrEnum):
     """What one answer says about the account."""
 
     ACCEPTED = "accepted"
-    REFUSED = "refused"  # for good, because of the recipient; also a bounce that came later
+    REFUSED = "refused"  # for good, because of the recipient
+    RETURNED = "returned"  # taken, and a bounce for good came later
     COMPLAINT = "complaint"  # a reader called it spam
     THROTTLED = "throttled"
 
@@ -30,6 +36,7 @@ class Noted:
 
     accepted: int = 0
     refused: int = 0
+    returned: int = 0
     complaint: int = 0
     throttled: int = 0
     rest: timedelta = timedelta(0)  # the longest that the remote asked for
@@ -44,6 +51,7 @@ class Noted:
         """All of the other's, too."""
         self.accepted += other.accepted
         self.refused += other.refused
+        self.returned += other.returned
         self.complaint += other.complaint
         self.throttled += other.throttled
         self.rest = max(self.rest, other.rest)
@@ -64,23 +72,28 @@ def judged(
     row: Account, noted: Noted, rules: PaceRules, now: datetime, *, account: str, domain: str = ""
 ) -> Account:
     """The row after these answers; the names are for the sentence that says why it pauses."""
-    row = _rested(row, noted, now)
+    row = _another_week(_rested(row, noted, now), noted, now)
     row = replace(
         row,
         seen=row.seen + noted.accepted + noted.refused,
         refused=row.refused + noted.refused,
+        mailed=row.mailed + noted.accepted,
+        returned=row.returned + noted.returned,
         complained=row.complained + noted.complaint,
     )
     problem = _too_many(row, rules.pause)
     if problem and not row.paused:
         place = f"{account}, to {domain}" if domain else account
         advice = f"find out why, clean the list, then run: bot resume {account}"
-        return replace(row, paused=f"{place}: paused, because {problem}; {advice}")
+        return replace(row, paused=f"{place}: paused, because {problem}; {advice}", paused_at=now)
     return _rolled(row, rules.pause)
 
 
 def resumed(row: Account) -> Account:
-    """The row after a person said go: no pause, no rest, a fresh sample. What was used stays used."""
+    """The row after a person said go: no pause, no rest, a fresh sample. What was used stays used.
+
+    What was taken stays known, too: more of it may still come back.
+    """
     return Account(
         last=row.last,
         tat=row.tat,
@@ -89,6 +102,9 @@ def resumed(row: Account) -> Account:
         first_day=row.first_day,
         used_day=row.used_day,
         used=row.used,
+        mailed_since=row.mailed_since,
+        mailed=row.mailed,
+        old_mailed=row.old_mailed,
     )
 
 
@@ -111,14 +127,17 @@ def _calmed(row: Account, accepted: int) -> Account:
 
 
 def _too_many(row: Account, guard: Guard) -> str:
-    """A sentence when a share is past its threshold. Fewer recipients than the sample count as a full one."""
-    seen = row.seen + row.old_seen
-    whole = max(seen, guard.of)
-    refused, complained = row.refused + row.old_refused, row.complained + row.old_complained
-    if refused > guard.refused * whole:
-        return f"{refused} of the last {seen} recipients were refused (the limit is {guard.refused:.1%})"
-    if complained > guard.complaints * whole:
-        return f"{complained} of the last {seen} readers complained (the limit is {guard.complaints:.1%})"
+    """A sentence when a share is past its threshold. A sample of fewer counts as a full one."""
+    seen, mailed = row.seen + row.old_seen, row.mailed + row.old_mailed
+    shares = (
+        (row.refused + row.old_refused, seen, guard.refused, "recipients were refused"),
+        (row.returned + row.old_returned, mailed, guard.refused, "letters came back"),
+        (row.complained + row.old_complained, mailed, guard.complaints, "readers complained"),
+    )
+    for count, of, limit, what in shares:
+        if count > limit * max(of, guard.of):
+            which = f"{count} of the last {of}" if count <= of else f"{count}"
+            return f"{which} {what} (the limit is {limit:.1%})"
     return ""
 
 
@@ -126,12 +145,20 @@ def _rolled(row: Account, guard: Guard) -> Account:
     """The sample in two halves: when the newer one is full the older one is forgotten."""
     if row.seen < guard.of // 2:
         return row
+    return replace(row, old_seen=row.seen, old_refused=row.refused, seen=0, refused=0)
+
+
+def _another_week(row: Account, noted: Noted, now: datetime) -> Account:
+    """The weeks likewise; a new one begins with something that was taken, however long after the last."""
+    if not noted.accepted or (row.mailed_since is not None and now - row.mailed_since < WEEK):
+        return row
     return replace(
         row,
-        old_seen=row.seen,
-        old_refused=row.refused,
+        mailed_since=now,
+        old_mailed=row.mailed,
+        old_returned=row.returned,
         old_complained=row.complained,
-        seen=0,
-        refused=0,
+        mailed=0,
+        returned=0,
         complained=0,
     )

@@ -141,8 +141,8 @@ class Pace:
     def pause(self, account: str, reason: str) -> None:
         """No further slot until ``resume``; those given out (at most a second's) may still be used."""
         with writing(self.engine) as work:
-            rows, _ = _locked(work, account, [""])
-            _write(work, account, {"": replace(rows[""], paused=reason)})
+            rows, clock = _locked(work, account, [""])
+            _write(work, account, {"": replace(rows[""], paused=reason, paused_at=clock)})
 
     def resume(self, account: str) -> bool:
         """Go on: no pause, no rest, a fresh sample. True when it, or one of its domains, had stopped."""

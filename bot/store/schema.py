@@ -210,7 +210,7 @@ variant = Table(  # the words of an issue for one language and form
     metadata,
     Column("issue", _Number, ForeignKey("issue.id"), nullable=False),
     _count("number"),
-    _text("lang"),  # model.variant_name; "" for everybody else
+    _text("lang"),  # model.Variant.name; "" for everybody else
     Column("message", Text, ForeignKey("words.digest"), nullable=False),
     PrimaryKeyConstraint("issue", "number"),
 )
