@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, event, func, insert, select, text, update
+from sqlalchemy import Engine, delete, event, func, insert, select, text, update
 
 from bot.errors import (
     Blame,
@@ -118,6 +118,37 @@ def test_planning_twice_plans_once(mailings: Mailings, ledger: Ledger) -> None:
     assert counts(mailings, number) == {"planned": 25}
     assert [mailing.total for mailing in mailings.open_issues(NOW)] == [25]
     assert ledger.deliveries() == before
+
+
+def test_the_audience_is_frozen_when_the_issue_is_recorded(mailings: Mailings, ledger: Ledger) -> None:
+    """Who joins afterwards gets nothing of it, not even while it goes out; who leaves meanwhile is out."""
+    number = plan(mailings, 25)
+    first = lease(mailings)
+    group = take(mailings, first, 4)
+    sign_up(mailings.engine, 3, start=25)
+    leaves(mailings.engine, 2, 6, 20)  # one has it in its hands, two wait: one in this chunk, one in another
+
+    got = group + take(mailings, first, 40)
+    mailings.release(first, sent(got), now=NOW)
+    while (chunk := mailings.lease("two", NOW, seconds=SECONDS)) is not None:
+        rest = take(mailings, chunk)
+        mailings.release(chunk, sent(rest), now=NOW)
+        got += rest
+
+    assert {each.address for each in got} == {f"r{n}@example.org" for n in range(25) if n not in (6, 20)}
+    assert len(got) == 23
+    assert counts(mailings, number) == {"sent": 23, "cancelled": 2}
+    assert mailings.progress(number).state == "done"
+    assert {each.recipient.id for each in ledger.deliveries([State.CANCELLED])} == {
+        f"{n:032x}" for n in (6, 20)
+    }
+
+
+def leaves(engine: Engine, *numbers: int) -> None:
+    """These readers want the weekly no longer."""
+    with writing(engine) as connection:
+        of = schema.subscription.c.subscriber_id.in_([f"{number:032x}" for number in numbers])
+        connection.execute(delete(schema.subscription).where(of))
 
 
 def test_an_issue_waits_for_its_slot(mailings: Mailings) -> None:
