@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from bot.errors import DeliveryError, TemporaryFailure
@@ -143,6 +144,7 @@ class Newsletter:
     min_items: int = 1
     max_items: int = 20
     max_lateness: timedelta = timedelta(hours=6)
+    greets: bool = False  # begins with a greeting, by name where there is one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -265,9 +267,24 @@ class Form(StrEnum):
     HEADLINES = "headlines"  # headline, source and link of each item
 
 
-def variant_name(lang: str = "", form: Form = Form.FULL) -> str:
-    """An issue's words for readers of a language and form: "th", "th/plain"; "" is for everybody else."""
-    return f"{lang}/{form.value}" if form else lang
+class Variant(NamedTuple):
+    """For whom words of an issue are: a language ("": any other), a form, and readers with a name.
+
+    Its name is "th", "th/plain", "/headlines" or "//named"; "" are the words for everybody else.
+    """
+
+    lang: str = ""
+    form: Form = Form.FULL
+    named: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.lang}/{self.form}/{'named' * self.named}".rstrip("/")
+
+    @classmethod
+    def read(cls, name: str) -> Variant:
+        lang, form, named = (*name.split("/"), "", "")[:3]
+        return cls(lang, Form(form), bool(named))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

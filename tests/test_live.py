@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from bot.app.loop import LONGEST_NAP, nap
 from bot.app.preview import draft, trial_issue
@@ -24,7 +24,7 @@ from bot.app.words import Outgoing
 from bot.app.workspace import Workspace
 from bot.model import Issue, State
 from bot.store.engine import writing
-from bot.store.schema import preference
+from bot.store.schema import preference, subscriber
 from tests.support import mastodon_server, telegram_server
 from tests.support.live_workspace import (
     NOW,
@@ -102,6 +102,26 @@ async def test_the_words_that_arrive_are_the_words_of_the_preview(live: Live) ->
     assert [status.text for status in live.mastodon.statuses] == [shown["mastodon"].message.text]
     (message,) = live.telegram.messages
     assert message.parameters["caption"] == shown["telegram"].message.text
+
+
+async def test_a_newsletter_that_greets_says_each_readers_name(live: Live) -> None:
+    """In their own language; who told no name is greeted without one."""
+    live.change('slots = ["Fri 09:00"]\nsender', 'greeting = true\nslots = ["Fri 09:00"]\nsender')
+    workspace = Workspace(live.here)
+    ana, layla, nobody = addresses(3)
+    add_reader(workspace, ana, name="Ana <b>O’Neill</b>")
+    add_reader(workspace, layla, name="ليلى", lang="ar")
+    with writing(workspace.engine) as connection:
+        connection.execute(update(subscriber).where(subscriber.c.address == nobody).values(name=""))
+    workspace.release()
+
+    await live.tick()
+
+    mails = {taken.recipients[0]: mail_of(taken) for taken in live.mail.taken}
+    assert "\nHello Ana <b>O’Neill</b>,\n" in part(mails[ana], "plain")
+    assert "Hello <bdi>Ana &lt;b&gt;O’Neill&lt;/b&gt;</bdi>," in part(mails[ana], "html")
+    assert "\nمرحبًا ليلى،\n" in part(mails[layla], "plain")
+    assert "\nHello,\n" in part(mails[nobody], "plain")
 
 
 async def test_each_reader_gets_the_issue_as_they_want_it(live: Live) -> None:

@@ -387,6 +387,39 @@ def test_plain_text_only_is_the_text_part_of_the_whole_issue(tmp_path: Path) -> 
     assert plain == replace(whole, html="", media=())
 
 
+@pytest.mark.parametrize(
+    ("lang", "plain", "named"),
+    [
+        ("en", "Hello,", "Hello Ana & <Co>,"),
+        ("es", "Hola:", "Hola, Ana & <Co>:"),
+        ("xx", "Hello,", "Hello Ana & <Co>,"),
+    ],
+)
+def test_a_greeting_says_the_name_where_it_is_known(
+    tmp_path: Path, lang: str, plain: str, named: str
+) -> None:
+    """In the reader's language, before the contents, in both parts; a name is text and never a tag."""
+    newsletter, issue = replace(NEWSLETTER, greets=True, lang=lang), an_issue(an_item(tmp_path))
+    for_all = render_issue(issue, newsletter, PUBLICATION, TEMPLATES)
+    for_ana = render_issue(issue, newsletter, PUBLICATION, TEMPLATES, named=True)
+    values = {"unsubscribe_token": "t", "name": "Ana & <Co>"}
+
+    assert plain in for_all.text.splitlines()
+    assert plain in Page(for_all.html).text
+    assert named in personalised(for_ana, values).text.splitlines()
+    assert named in Page(personalised(for_ana, values).html).text
+    assert "<bdi>Ana &amp; &lt;Co&gt;</bdi>" in personalised(for_ana, values).html
+    assert for_ana.text.index(placeholder("name")) < for_ana.text.index("Ports")
+
+
+def test_without_being_asked_it_greets_nobody(tmp_path: Path) -> None:
+    """The name stands in the To field alone."""
+    message = render_issue(an_issue(an_item(tmp_path)), NEWSLETTER, PUBLICATION, TEMPLATES, named=True)
+
+    assert placeholder("name") not in message.html + message.text
+    assert "Hello" not in message.html + message.text
+
+
 def test_both_parts_lead_to_the_preferences(tmp_path: Path) -> None:
     message = render_issue(an_issue(an_item(tmp_path)), NEWSLETTER, PUBLICATION, TEMPLATES)
     link = f"{PUBLICATION.site_url}/p/{NEWSLETTER.name}/{placeholder('unsubscribe_token')}"

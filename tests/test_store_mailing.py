@@ -19,7 +19,7 @@ from bot.errors import (
     TemporaryFailure,
     UnknownOutcome,
 )
-from bot.model import MAX_ATTEMPTS, Recipient, State, delivery_key
+from bot.model import MAX_ATTEMPTS, Recipient, State, Variant, delivery_key
 from bot.store import recording, schema, words
 from bot.store.audience import AudienceStore
 from bot.store.chunks import Chunk, Claimed, Settled, put_back, settled
@@ -217,6 +217,30 @@ def test_each_letter_has_the_form_that_its_reader_wants(mailings: Mailings, ledg
     assert got == ["", "/plain", "/headlines", "th/plain", "/headlines"]
 
 
+def test_each_letter_has_the_greeting_that_fits_its_reader(mailings: Mailings, ledger: Ledger) -> None:
+    """With a name or without, in each language and form."""
+    sign_up(mailings.engine, 3)
+    sign_up(mailings.engine, 2, start=3, lang="th")
+    wish(mailings.engine, 2, form="plain")
+    with writing(mailings.engine) as connection:
+        nameless = schema.subscriber.c.address.in_(("r1@example.org", "r4@example.org"))
+        connection.execute(update(schema.subscriber).where(nameless).values(name=""))
+    names = ("", "//named", "/plain", "/plain/named", "th", "th//named")
+    all_words = {name: replace(WORDS, text=f"words {name}") for name in names}
+
+    mailings.record_issue(issue(), all_words, "mail", NOW)
+
+    chunk = lease(mailings)
+    digests = [chunk.mailing.words[claimed.variant] for claimed in take(mailings, chunk)]
+    got = [ledger.message(digest).text.removeprefix("words ") for digest in digests]
+    assert got == ["//named", "", "/plain/named", "th//named", "th"]
+
+
+@pytest.mark.parametrize("name", ["th", "th/plain", "/headlines", "//named", "th/plain/named", ""])
+def test_a_variants_name_is_read_as_it_was_written(name: str) -> None:
+    assert Variant.read(name).name == name
+
+
 def test_who_pauses_is_not_planned_until_then(mailings: Mailings) -> None:
     """Up to the moment they named; the issue of that moment comes again."""
     slot = issue().slot
@@ -244,12 +268,19 @@ def test_given_readers_get_it_and_nobody_else(any_store: Engine) -> None:
 def test_given_readers_get_the_words_of_their_language(mailings: Mailings, ledger: Ledger) -> None:
     """A variant is chosen by language; who has none of them gets the common words."""
     thai = replace(WORDS, lang="th", text="สวัสดี")
-    people = [Recipient(id="a", lang="th"), Recipient(id="b", lang="fr"), Recipient(id="c")]
+    named = replace(WORDS, text="Hello you")
+    people = [
+        Recipient(id="a", lang="th"),
+        Recipient(id="b", lang="fr"),
+        Recipient(id="c"),
+        Recipient(id="d", name="D", lang="th"),
+        Recipient(id="e", name="E", lang="fr"),
+    ]
 
-    mailings.record_issue(issue(), {"": WORDS, "th": thai}, "mail", NOW, people)
+    mailings.record_issue(issue(), {"": WORDS, "th": thai, "//named": named}, "mail", NOW, people)
 
     texts = [ledger.message(delivery.message).text for delivery in ledger.deliveries()]
-    assert texts == ["สวัสดี", "Hello", "Hello"]
+    assert texts == ["สวัสดี", "Hello", "Hello", "สวัสดี", "Hello you"]
 
 
 def test_a_letter_keeps_only_the_readers_id(mailings: Mailings, ledger: Ledger) -> None:

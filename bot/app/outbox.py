@@ -114,7 +114,7 @@ def write_page(
 def write_edition(folder: Path, message: Message, *, name: str, newsletter: str, limit: int) -> Edition:
     """The newsletter as a page and as text, its pictures inside; ``name`` names the files."""
     page, text = folder / f"{name}.html", folder / f"{name}.txt"
-    shown = personalised(message, {"unsubscribe_token": "each-readers-own"})
+    shown = personalised(message, {"unsubscribe_token": "each-readers-own", "name": "…"})
     write_atomically(page, to_look_at(shown).encode())
     write_atomically(text, shown.text.encode())
     return Edition(

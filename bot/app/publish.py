@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +24,7 @@ from bot.model import History, Issue, Item, Level, Plan, Post, State, Status
 from bot.planner import plan as make_plan
 from bot.reader import Queue
 from bot.sender import MailingSender, Report, Sender, Turnstile
+from bot.sender.hand import Values
 from bot.store.chunks import Mailing
 from bot.store.lock import database_lock, tick_lock
 
@@ -228,9 +229,9 @@ def _mailer(
 ) -> MailingSender:
     keys = workspace.settings.signing_keys
 
-    def values(mailing: Mailing) -> Callable[[str], Mapping[str, str]]:
+    def values(mailing: Mailing) -> Values:
         token = unsubscribe_tokens(keys, newsletter=mailing.newsletter)
-        return lambda reader: {"unsubscribe_token": token(reader)}
+        return lambda to: {"unsubscribe_token": token(to.id), "name": to.name}
 
     return MailingSender(
         workspace.mailings,

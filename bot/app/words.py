@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.app.workspace import Workspace
 from bot.audience.tokens import unsubscribe_token
-from bot.model import Form, Issue, Message, Newsletter, Post, Recipient, variant_name
+from bot.model import Form, Issue, Message, Newsletter, Post, Recipient, Variant
 from bot.rendering.issue import HTML_BYTES, render_issue
 from bot.rendering.personal import personalised
 from bot.rendering.posts import render_post
@@ -44,12 +44,13 @@ def issue_variants(workspace: Workspace, issue: Issue) -> dict[str, Message]:
     """Its other words for some readers, by name: for whoever records it, or would."""
     newsletter = workspace.newsletter(issue.newsletter)
     publication, templates = workspace.settings.publication.value, workspace.templates
-    return {
-        variant_name(of, form): render_issue(
-            issue, replace(newsletter, lang=lang), publication, templates, form=form
-        )
-        for of, lang, form in _wishes(workspace, newsletter)
-    }
+    found: dict[str, Message] = {}
+    for of, lang, form in (("", newsletter.lang, Form.FULL), *_wishes(workspace, newsletter)):
+        for named in (False, True) if newsletter.greets else (False,):
+            if name := Variant(of, form, named).name:
+                spoken = replace(newsletter, lang=lang)
+                found[name] = render_issue(issue, spoken, publication, templates, form=form, named=named)
+    return found
 
 
 def _wishes(workspace: Workspace, newsletter: Newsletter) -> Iterator[tuple[str, str, Form]]:
@@ -105,6 +106,6 @@ def count_readers(workspace: Workspace, newsletter: Newsletter) -> int:
 
 
 def personal(workspace: Workspace, message: Message, to: Recipient, newsletter: str) -> Message:
-    """The message with this reader's own unsubscribe link."""
+    """The message with this reader's own unsubscribe link, and their name where it has a place."""
     token = unsubscribe_token(workspace.settings.signing_keys, subscriber=to.id, newsletter=newsletter)
-    return personalised(message, {"unsubscribe_token": token})
+    return personalised(message, {"unsubscribe_token": token, "name": to.name})

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
             min_items=table.min_items,
             max_items=table.max_items,
             max_lateness=table.max_lateness,
+            greets=table.greeting,
         )
 
     @property

@@ -134,6 +134,7 @@ class NewsletterTable(Table):
     min_items: int = Field(default=1, ge=1)
     max_items: int = Field(default=20, ge=1)
     max_lateness: Duration = timedelta(hours=6)
+    greeting: bool = False
 
 
 class ChannelTable(BaseModel):

@@ -77,8 +77,11 @@ def render_issue(
     templates: Templates,
     *,
     form: Form = Form.FULL,
+    named: bool = False,
 ) -> Message:
     """The issue as a mail for everyone; ``personalised`` then fills in the addresses with the reader's token.
+
+    With ``named`` it is for readers whose name is known, and a greeting says it.
 
     The newsletter's language is the language of everything around the stories.
     Raises TemplateError, QueueError for a picture that cannot be used, and UserError when even the shortest
@@ -97,7 +100,7 @@ def render_issue(
     )
     if form is Form.HEADLINES:
         stories = tuple(map(_headline, stories))
-    page = _page(issue, newsletter, publication, words)
+    page = _page(issue, newsletter, publication, words, named=named)
     html, stories, shortened = ("", stories, ()) if form is Form.PLAIN else _fitting(page, stories, templates)
     return Message(
         kind="issue",
@@ -116,7 +119,7 @@ def render_issue(
 
 
 def _page(
-    issue: Issue, newsletter: Newsletter, publication: Publication, words: Mapping[str, str]
+    issue: Issue, newsletter: Newsletter, publication: Publication, words: Mapping[str, str], *, named: bool
 ) -> dict[str, object]:
     """Everything around the stories."""
     day = long_date(issue.slot.astimezone(publication.zone).date(), newsletter.lang)
@@ -139,6 +142,7 @@ def _page(
         "subject": fill(words["subject"], **said),
         "preheader": fill(words["preheader"], **said),
         "preview_end": _PREVIEW_END,
+        "greeting": _greeting(words, named=named) if newsletter.greets else (),
         "reason": one_line(publication.reason) or words["reason"],
         "address": ", ".join(
             one_line(line) for line in publication.postal_address.splitlines() if line.strip()
@@ -147,6 +151,14 @@ def _page(
         "unsubscribe_url": f"{publication.site_url}/u/{newsletter.name}/{placeholder('unsubscribe_token')}",
         "preferences_url": f"{publication.site_url}/p/{newsletter.name}/{placeholder('unsubscribe_token')}",
     }
+
+
+def _greeting(words: Mapping[str, str], *, named: bool) -> tuple[str, str, str]:
+    """What stands before the reader's name, the name, and what stands behind it."""
+    if not named:
+        return words["greeting"], "", ""
+    before, _, after = words["greeting_named"].partition("{name}")
+    return before, placeholder("name"), after
 
 
 def _story(

@@ -10,7 +10,7 @@ from bot.errors import DeliveryError
 from bot.model import FIRST_RETRY, State
 from bot.store.chunks import Chunk, Claimed, Settled, doubted, put_back
 
-Values = Callable[[str], Mapping[str, str]]  # of a reader: the personal pieces
+Values = Callable[[Claimed], Mapping[str, str]]  # of a reader: the personal pieces
 
 CUT_OFF = "the run ended before the answer came"
 

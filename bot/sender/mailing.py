@@ -235,7 +235,7 @@ class MailingSender:
     def _parcel(self, hand: Hand, claimed: Claimed) -> Parcel:
         reader = claimed.reader
         return hand.compiled[claimed.variant].letter(
-            claimed, key=hand.chunk.mailing.key(reader), values=hand.values(reader), tag=(hand, claimed)
+            claimed, key=hand.chunk.mailing.key(reader), values=hand.values(claimed), tag=(hand, claimed)
         )
 
     def _began(self, letter: Parcel) -> bool:

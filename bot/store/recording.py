@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from bot.model import Delivery, Firing, Issue, Message, Post, Recipient, State, delivery_key
+from bot.model import Delivery, Firing, Form, Issue, Message, Post, Recipient, State, Variant, delivery_key
 from bot.store import schema, words
 from bot.store.rows import add_missing, batches, planned_values
 
@@ -111,7 +111,8 @@ class Recorder:
             schema.suppression.c.address_key == reader.address_key,
             schema.suppression.c.newsletter.in_(("", newsletter)),
         )
-        words = _which(variants, reader.lang, func.coalesce(wish.form, "") if wishes else literal(""))
+        form = func.coalesce(wish.form, "") if wishes else literal("")
+        words = _which(variants, reader.lang, form, reader.name != "")
         place = func.row_number().over(order_by=of)
         query = (
             select(
@@ -149,7 +150,7 @@ class Recorder:
                 "issue": number,
                 "number": place,
                 "reader": reader.id,
-                "variant": variants.get(reader.lang, 0),
+                "variant": _whose(variants, reader),
                 "state": State.PLANNED.value,
                 "attempts": 0,
                 "doubts": 0,
@@ -204,10 +205,30 @@ class Recorder:
 
 
 def _which(
-    variants: Mapping[str, int], lang: ColumnElement[str], form: ColumnElement[str]
+    variants: Mapping[str, int],
+    lang: ColumnElement[str],
+    form: ColumnElement[str],
+    has_name: ColumnElement[bool],
 ) -> ColumnElement[int]:
-    """The place of a reader's words: of their language and form, else of their form, else everybody's."""
-    named = [(*name.partition("/")[::2], place) for name, place in variants.items()]
-    exact = [((lang == of) & (form == how), place) for of, how, place in named if of]
-    by_form = [(form == how, place) for of, how, place in named if not of]
-    return case(*exact, *by_form, else_=0) if named else literal(0)
+    """The place of a reader's words: of their form, and best of their language and with their name."""
+    places = []
+    for variant, place in _best_first(variants):
+        theirs = form == variant.form.value
+        if variant.lang:
+            theirs &= lang == variant.lang
+        places.append((theirs & has_name if variant.named else theirs, place))
+    return case(*places, else_=0) if places else literal(0)
+
+
+def _whose(variants: Mapping[str, int], reader: Recipient) -> int:
+    """The same for a reader who was given to us and never said how they want it."""
+    for variant, place in _best_first(variants):
+        known = variant.lang in ("", reader.lang) and (reader.name or not variant.named)
+        if known and variant.form is Form.FULL:
+            return place
+    return 0
+
+
+def _best_first(variants: Mapping[str, int]) -> list[tuple[Variant, int]]:
+    found = [(Variant.read(name), place) for name, place in variants.items()]
+    return sorted(found, key=lambda each: (not each[0].lang, not each[0].named))
