@@ -136,10 +136,21 @@ def test_every_readers_email_is_believed(name: str) -> None:
         newsletter(html="", text=f"{URL}{TOKEN} {ADDRESS}\n\n\n\n"),
         newsletter(html="", text=f"{ADDRESS} {URL}{TOKEN}"),
         newsletter(text=f"{NAME} ข่าวประจำสัปดาห์ " * 50 + f"{URL}{TOKEN} {ADDRESS}"),
+        newsletter(html="", text=f"{NAME} ข่าวประจำสัปดาห์ " * 50 + f"{URL}{TOKEN} {ADDRESS}"),
+        newsletter(kind="confirm", html="", text="Nobody's name\n\n\n\n"),
         newsletter(lang="", subject="x" * 200),
         newsletter(kind="confirm", text="", html="", mailing=replace(newsletter().mailing, reply_to="")),  # type: ignore[type-var]
     ],
-    ids=["text alone", "empty lines at the end", "no line end", "base64", "long subject", "empty body"],
+    ids=[
+        "text alone",
+        "empty lines at the end",
+        "no line end",
+        "base64",
+        "base64 from the first byte on",
+        "nothing personal and empty lines",
+        "long subject",
+        "empty body",
+    ],
 )
 def test_every_shape_of_email_is_believed(message: Message) -> None:
     """One part or two, whatever its encoding and its end."""

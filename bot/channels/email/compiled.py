@@ -132,10 +132,13 @@ def compile_message(
     start = letter_fields(mailing, sender, date)
     end = (*_shared_fields(message, mailing, leave), *list_fields(mailing, sender), *body.head)
     bounces = mail_address(envelope_sender or sender.address, what="envelope_sender", blame=Blame.SENDER)
+    spliced = Body.of(body.body)
+    names = _personal_names(subject, url)
+    signing = signer.prepared((*start, *end), names, body_start=spliced.start) if signer else None
     return Compiled(
         head_start=_head(start),
         head_end=_head(end) + b"\r\n",
-        body=Body.of(body.body),
+        body=spliced,
         places=frozenset(places("\n".join(_texts(message, mailing)))),
         domain=list_domain(mailing) or sender.domain,
         subject=subject,
@@ -144,7 +147,7 @@ def compile_message(
         unsubscribe_mailto=leave,
         envelope_sender=bounces,
         verp=verp,
-        signing=signer.prepared((*start, *end), _personal_names(subject, url)) if signer else None,
+        signing=signing,
     )
 
 

@@ -19,6 +19,8 @@ from bot.channels.email.addresses import ascii_domain
 from bot.errors import Blame, PermanentFailure
 
 if TYPE_CHECKING:  # it takes a while to load, and most commands sign nothing
+    from _hashlib import HASH
+
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -72,8 +74,11 @@ class Signer:
         """RSA-SHA256 (PKCS #1 1.5) of ``data``: the same bytes for the same data."""
         return self._key.sign(data, *self._way)
 
-    def prepared(self, fixed: Iterable[str], personal: Sequence[str]) -> Signing:
-        """For emails that share their ``fixed`` header lines; those with ``personal`` names differ."""
+    def prepared(self, fixed: Iterable[str], personal: Sequence[str], *, body_start: bytes = b"") -> Signing:
+        """For emails that share their ``fixed`` header lines; those with ``personal`` names differ.
+
+        All their bodies begin with ``body_start``, which is hashed here once for all of them.
+        """
         lines = list(fixed)
         signed = [*(line.partition(":")[0].lower() for line in lines), *map(str.lower, personal)]
         names = _folded([*signed, *_NO_MORE_OF])
@@ -86,6 +91,8 @@ class Signer:
             start=start.encode(),
             hashed_start=_relaxed(start).removesuffix(b"\r\n"),
             hashed_head=b"".join(map(_relaxed, lines)),
+            hashed_body=sha256(body_start),
+            hashed_bytes=len(body_start),
         )
 
 
@@ -97,14 +104,23 @@ class Signing:
     start: bytes  # the header up to the body's hash
     hashed_start: bytes
     hashed_head: bytes
+    hashed_body: HASH  # of so many first bytes, which stand before everything personal
+    hashed_bytes: int
 
     def field(self, personal: Iterable[str], body: bytes) -> bytes:
         """The whole DKIM-Signature line. ``personal`` are header lines in the order of their names."""
-        digest = b64encode(sha256(_one_last_line_end(body)).digest())
+        digest = b64encode(self._body_hash(_one_last_line_end(body)))
         head = b"".join((self.hashed_head, *map(_relaxed, personal)))
         data = b"%s%s%s; b=" % (head, self.hashed_start, digest)
         signature = b64encode(self.signer.signature(data))
         return b"%s%s;\r\n b=%s\r\n" % (self.start, digest, _in_lines(signature))
+
+    def _body_hash(self, body: bytes) -> bytes:
+        if len(body) < self.hashed_bytes:  # nothing but the start, and empty lines at its end
+            return sha256(body).digest()
+        hashed = self.hashed_body.copy()
+        hashed.update(memoryview(body)[self.hashed_bytes :])
+        return hashed.digest()
 
 
 def _relaxed(line: str) -> bytes:

@@ -257,6 +257,11 @@ class Body:
             shifted=tuple(shifted),
         )
 
+    @property
+    def start(self) -> bytes:
+        """What stands before the first place, if anything does."""
+        return self.template[0]
+
     def pieces(self, values: Mapping[str, str]) -> list[bytes]:
         pieces = list(self.template)
         for name, where in self.quoted:
