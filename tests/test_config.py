@@ -11,7 +11,7 @@ import pytest
 from bot.channels.registry import channel_names, channel_type
 from bot.config import Settings, load_settings
 from bot.errors import ConfigError
-from bot.pace import Guard, Quota, Ramp
+from bot.pace import Guard, PaceRules, Quota, Ramp
 
 ROOT = Path(__file__).parent.parent
 
@@ -302,3 +302,55 @@ def test_every_type_of_channel_is_found_by_its_folder() -> None:
     """The registry needs no list: a module in the folder is a type."""
     assert channel_names() == ("email", "mastodon", "telegram")
     assert channel_type("carrier-pigeon") is None
+
+
+def test_channels_that_name_one_account_share_its_limits(workspace: Path) -> None:
+    """Whichever of them writes the limits; a channel's own name is an account, too."""
+    with (workspace / "bot.toml").open("a") as file:
+        file.write(
+            '[channels.mail.pace]\naccount = "ses"\n'
+            '[channels.second]\ntype = "email"\npace = { account = "ses", per_second = 14 }\n'
+            '[channels.third]\ntype = "email"\npace = { account = "second", per_hour = 5 }\n'
+            '[channels.alone]\ntype = "email"\n'
+        )
+
+    settings = load_settings(workspace)
+
+    assert settings.pace_of("mail") == settings.pace_of("second") == PaceRules(account="ses", per_second=14)
+    assert settings.pace_of("third") == PaceRules(account="second", per_hour=5)
+    assert settings.pace_of("alone") == PaceRules(account="alone")
+    assert set(settings.paces) == {"ses", "second", "alone"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            ('account = "ses"\nper_second = 14', 'account = "ses"\nper_second = 15'),
+            "channels.second.pace: has other limits than [channels.mail.pace], and both go by the account "
+            "'ses'; write them in one of the two, and only the account in the other",
+        ),
+        (("per_second = 14", 'account = "mail"\nper_hour = 9'), "both go by the account 'mail'"),
+        (('account = "Amazon SES"', ""), "channels.mail.pace: the account 'Amazon SES' may hold only a-z"),
+        (('account = "weekly"', ""), "newsletters.weekly: an account of the pace has the same name"),
+    ],
+)
+def test_limits_of_one_account_that_contradict_each_other_are_told(
+    workspace: Path, limits: tuple[str, str], said: str
+) -> None:
+    with (workspace / "bot.toml").open("a") as file:
+        for name, table in zip(("mail", "second"), limits, strict=True):
+            file.write(f'[channels.{name}]\ntype = "email"\n' if name == "second" else "")
+            file.write(f"[channels.{name}.pace]\n{table}\n")
+
+    assert said in problem(workspace)
+
+
+def test_the_same_limits_may_stand_in_both(workspace: Path) -> None:
+    with (workspace / "bot.toml").open("a") as file:
+        file.write(
+            '[channels.mail.pace]\nper_second = 14\n[channels.second]\ntype = "email"\n'
+            'pace = { account = "mail", per_second = 14 }\n'
+        )
+
+    assert load_settings(workspace).pace_of("second") == PaceRules(account="mail", per_second=14)

@@ -39,21 +39,21 @@ def hold(workspace: Workspace, what: str, *, by: str, because: str = "", dry_run
 
 
 def resume(workspace: Workspace, what: str, *, dry_run: bool = False) -> tuple[str, bool]:
-    """The scope, and whether it was held."""
+    """The scope, and whether it was held. An account that stopped goes on by its own name or a channel's."""
     holds = workspace.ledger.holds()
-    scope = what if what in holds else scope_of(workspace, what)
-    stopped = scope in workspace.settings.channels and _rests(workspace, scope)
+    scope = what if what in holds or what in workspace.settings.paces else scope_of(workspace, what)
+    account = _account(workspace, scope)
+    stopped = account in {halt.account for halt in workspace.pace.halts()}
     if not dry_run:
         workspace.ledger.release(scope)
         if stopped:
-            workspace.pace.resume(scope)
+            workspace.pace.resume(account)
     return scope, scope in holds or stopped
 
 
-def _rests(workspace: Workspace, channel: str) -> bool:
-    """Whether the channel's account paused by itself, or rests."""
-    account = workspace.pace.accounts().get(channel)
-    return account is not None and (bool(account.paused) or account.rest_until is not None)
+def _account(workspace: Workspace, scope: str) -> str:
+    """The account that this channel goes by; else the scope is an account's name, or nothing's."""
+    return workspace.settings.pace_of(scope).account if scope in workspace.settings.channels else scope
 
 
 def cancel(

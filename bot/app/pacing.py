@@ -1,16 +1,17 @@
-"""The pace of each channel's account: for posts and single mails, and for the letters of issues."""
+"""The pace of each channel's account: for posts, single mails and the letters of issues; what has stopped."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from bot.app.workspace import Workspace
 from bot.errors import DeliveryError
 from bot.pace import Outcome, outcome_of
 from bot.sender import Turnstile, Wicket
 from bot.sender.turnstile import TOO_LONG
+from bot.store.pace import Halt
 
 Clock = Callable[[], datetime]
 
@@ -20,8 +21,9 @@ def wickets(workspace: Workspace, clock: Clock | None) -> dict[str, Wicket]:
     if workspace.mode == "rehearsal":
         return {}
     return {
-        name: Wicket(workspace.pace, name, table.pace, clock=clock)
-        for name, table in workspace.settings.channels.items()
+        name: Wicket(workspace.pace, rules.account, rules, clock=clock)
+        for name in workspace.settings.channels
+        for rules in [workspace.settings.pace_of(name)]
     }
 
 
@@ -31,8 +33,8 @@ def wicket_for(
     """What a single mail to this address passes; None in a rehearsal."""
     if workspace.mode == "rehearsal":
         return None
-    rules = workspace.settings.channels[channel].pace
-    return Wicket(workspace.pace, channel, rules, address=address, patience=patience)
+    rules = workspace.settings.pace_of(channel)
+    return Wicket(workspace.pace, rules.account, rules, address=address, patience=patience)
 
 
 async def rest_if_asked(gate: Wicket | None, error: DeliveryError) -> None:
@@ -49,4 +51,25 @@ def turnstile(workspace: Workspace, channel: str, clock: Clock | None) -> Turnst
     """What the letters of issues pass; None in a rehearsal."""
     if workspace.mode == "rehearsal":
         return None
-    return Turnstile(workspace.pace, channel, workspace.settings.channels[channel].pace, clock=clock)
+    rules = workspace.settings.pace_of(channel)
+    return Turnstile(workspace.pace, rules.account, rules, clock=clock)
+
+
+def halts(workspace: Workspace, now: datetime) -> list[Halt]:
+    """The accounts of our channels that are paused, and wait for a person, or rest for a while."""
+    accounts = workspace.settings.paces
+    return [halt for halt in workspace.pace.halts(now) if halt.account in accounts]
+
+
+def told(halt: Halt, zone: tzinfo) -> str:
+    """A sentence for people: what stands still, why, since or until when, and what to do."""
+    if halt.why:
+        since = f" (paused since {_moment(halt.since, zone)})" if halt.since else ""
+        return halt.why + since
+    place = f"{halt.account}, to {halt.domain}" if halt.domain else halt.account
+    until = f"until {_moment(halt.until, zone)}" if halt.until else "now"
+    return f"{place}: rests {until}, because the remote asked us to slow down; it goes on by itself"
+
+
+def _moment(moment: datetime, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"

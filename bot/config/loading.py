@@ -28,6 +28,7 @@ from bot.config.explaining import FILE, did_you_mean, dotenv_names, explained
 from bot.config.settings import Settings
 from bot.errors import ConfigError
 from bot.hooks.signing import key_of
+from bot.pace import PaceRules
 
 _MAKE_ONE = (
     "make one with: python3 -c 'import base64, secrets; "
@@ -114,9 +115,33 @@ def _check_together(settings: Settings, file: Path) -> None:
             )
         if table.min_items > table.max_items:
             raise ConfigError(file, f"newsletters.{name}.min_items", "is greater than max_items", "lower it")
+    _check_paces(settings, file)
     _check_hooks(settings, file)
     if settings.mode == "live":
         _check_live(settings, file)
+
+
+def _check_paces(settings: Settings, file: Path) -> None:
+    """One account has one set of limits, and a name that 'bot resume' cannot take for something else."""
+    if both := set(settings.paces) & set(settings.newsletters):
+        raise ConfigError(
+            file, f"newsletters.{min(both)}", "an account of the pace has the same name", "rename one of them"
+        )
+    written: dict[str, tuple[str, PaceRules]] = {}
+    for name, table in settings.channels.items():
+        rules = table.pace.named(name)
+        first, limits = written.setdefault(rules.account, (name, rules))
+        if rules.is_silent or rules == limits:
+            continue
+        if limits.is_silent:
+            written[rules.account] = (name, rules)
+            continue
+        raise ConfigError(
+            file,
+            f"channels.{name}.pace",
+            f"has other limits than [channels.{first}.pace], and both go by the account {rules.account!r}",
+            "write them in one of the two, and only the account in the other",
+        )
 
 
 def _check_hooks(settings: Settings, file: Path) -> None:

@@ -20,6 +20,7 @@ from bot.config.tables import (
     SiteTable,
 )
 from bot.model import Newsletter, Posting, Recipient
+from bot.pace import PaceRules
 
 REHEARSAL_KEY = "rehearsal-only-key-never-used-for-real-readers"
 
@@ -91,6 +92,20 @@ class Settings(BaseSettings):
             for name, table in self.channels.items()
             if table.slots
         )
+
+    @property
+    def paces(self) -> dict[str, PaceRules]:
+        """The rules of each account, by its name: those of the channel that writes some."""
+        found: dict[str, PaceRules] = {}
+        for name, table in self.channels.items():
+            rules = table.pace.named(name)
+            if rules.account not in found or not rules.is_silent:
+                found[rules.account] = rules
+        return found
+
+    def pace_of(self, channel: str) -> PaceRules:
+        """The rules of the account that this channel goes by, with its name."""
+        return self.paces[self.channels[channel].pace.named(channel).account]
 
     @property
     def rehearsal_readers(self) -> tuple[Recipient, ...]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, ClassVar
 
 EVERY_OTHER = "*"  # the limits of each domain that has none of its own
+_ACCOUNT = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _FASTEST = 1_000_000
 _SHORTEST_GRACE, _LONGEST_GRACE = 0.05, 5.0  # seconds
@@ -107,12 +108,17 @@ class Guard:
 class PaceRules(Quota):
     """``[channels.<name>.pace]``: everything about one account's pace."""
 
+    account: str = ""  # shared by every channel that names it; "" for the channel's own
     ramp: Ramp | None = None
     domains: Mapping[str, Quota] = field(default_factory=dict)
     pause: Guard = field(default_factory=Guard)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.account and not _ACCOUNT.fullmatch(self.account):
+            raise ValueError(
+                f"the account {self.account!r} may hold only a-z, 0-9 and _, and begins with a letter"
+            )
         for name in self.domains:
             if name != EVERY_OTHER and not _DOMAIN.fullmatch(name):
                 raise ValueError(
@@ -128,6 +134,15 @@ class PaceRules(Quota):
         """
         limits = (self.per_second, self.per_hour, self.per_day, self.ramp)
         return limits == (None, None, None, None) and not self.domains
+
+    def named(self, channel: str) -> PaceRules:
+        """With the account's name also where that is the channel's."""
+        return replace(self, account=self.account or channel)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it says nothing but the account's name."""
+        return self == PaceRules(account=self.account)
 
     def quota_for(self, domain: str) -> Quota | None:
         """The limits of one recipient domain; None when it has none of its own."""

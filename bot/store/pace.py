@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from threading import Lock
 from typing import Any
@@ -24,6 +24,17 @@ from bot.store.rows import add_missing, batches
 from bot.store.schema import pace
 
 _FORGET = timedelta(days=2)  # longer than any window
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Halt:
+    """An account, or one domain of it, that sends nothing now: paused for a person, or at rest."""
+
+    account: str
+    domain: str  # "" for all of it
+    why: str  # with what to do; "" when it only rests
+    since: datetime | None  # of a pause
+    until: datetime | None  # of a rest
 
 
 class Pace:
@@ -152,6 +163,23 @@ class Pace:
             rows = {row.domain: resumed(_account(row)) for row in work.execute(query.with_for_update())}
             _write(work, account, rows)
         return bool(rows)
+
+    def halts(self, now: datetime | None = None) -> list[Halt]:
+        """What is paused, or rests; with ``now``, no rest that is over by then."""
+        paused = pace.c.paused != ""
+        rests = pace.c.rest_until.is_not(None) if now is None else pace.c.rest_until > now
+        query = select(pace).where(or_(paused, rests)).order_by(pace.c.account, pace.c.domain)
+        with reading(self.engine) as connection:
+            return [
+                Halt(
+                    account=row.account,
+                    domain=row.domain,
+                    why=row.paused,
+                    since=row.paused_at if row.paused else None,
+                    until=None if row.paused else row.rest_until,
+                )
+                for row in connection.execute(query)
+            ]
 
     def accounts(self) -> Mapping[str, Account]:
         """Each account's own row, for people to look at."""
