@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from bot.app.hooks import statuses
+from bot.app.pacing import halts, told
 from bot.app.workspace import Workspace, secret_name
+from bot.errors import StoreError
 from bot.model import Finding, Level
 
 
@@ -18,7 +21,7 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
                 "mode", 'Rehearsal: nothing leaves this computer. mode = "live" in bot.toml sends for real.'
             )
         )
-    findings += [*_missing_secrets(workspace), *_hooks(workspace)]
+    findings += [*_missing_secrets(workspace), *_paces(workspace), *_hooks(workspace)]
     if offline:
         return findings
     checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
@@ -41,6 +44,19 @@ def _queue(workspace: Workspace) -> list[Finding]:
     findings = [_info("queue", f"{len(queue.items)} items in {workspace.queue_folder}, {approved} approved")]
     findings += [Finding(level=Level.WARN, rule="queue.unreadable", message=str(e)) for e in queue.errors]
     return findings
+
+
+def _paces(workspace: Workspace) -> list[Finding]:
+    """Accounts that stand still; a paused one sends nothing until a person says so."""
+    zone = workspace.settings.publication.timezone
+    try:
+        found = halts(workspace, datetime.now(UTC))
+    except StoreError as error:
+        return [Finding(level=Level.BLOCK, rule="doctor.store", message=str(error))]
+    return [
+        Finding(level=Level.BLOCK if halt.why else Level.INFO, rule="doctor.pace", message=told(halt, zone))
+        for halt in found
+    ]
 
 
 def _hooks(workspace: Workspace) -> list[Finding]:

@@ -45,6 +45,8 @@ def status_command(
         click.echo(f"Mode: {found.mode}" + (f", next: {when(found.next)}" if found.next else ""))
         for scope, reason in found.holds.items():
             click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")
+        for sentence in (*found.paused, *found.resting):
+            click.secho(sentence, fg="yellow")
         rows = [(name, *(counts.get(s) or "" for s in STATES)) for name, counts in found.counts.items()]
         if rows:
             print_table(["Channel", *STATES], rows)
@@ -52,8 +54,9 @@ def status_command(
             click.echo("Nothing was sent yet.")
         if found.deliveries:
             _table(found.deliveries)
-    if found.needs_a_person:
+    if found.has_unknown:
         click.echo("Unknown ones may have gone out. Look, then: bot settle KEY --sent (or --again)", err=True)
+    if found.needs_a_person:
         sys.exit(1)
 
 
