@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,9 @@ from sqlalchemy import Engine
 
 from bot.store.engine import open_store
 from tests.support.postgres import Cluster, cluster
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 _connect = socket.socket.connect
 
@@ -75,6 +79,15 @@ def any_store(store_url: str) -> Iterator[Engine]:
     engine = open_store(store_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def browser(pages: object) -> Iterator[Browser]:
+    """Opened after the module's own ``pages``: Playwright's event loop leaves no room for the bot's."""
+    from tests.support.browser import chromium  # heavy, and most tests look at no page
+
+    with chromium() as found:
+        yield found
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from playwright.sync_api import Browser, Frame
 from bot.app.workspace import Workspace
 from bot.model import Item
 from bot.rendering.languages import direction
-from tests.support.browser import DESK, PHONE, Sight, chromium, faults, opened
+from tests.support.browser import DESK, LONG_ITEM, PHONE, Sight, faults, opened
 from tests.support.commands import MONDAY, NEXT_MONDAY, bot
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -26,32 +25,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 NOT_FOR_MAIL = ("landmark-one-main", "region")
 PAGES = ["outbox", "preview", "newsletter", "arabic", "thai"]
 ARABIC, THAI = "17-ar-world-day", "16-th-anti-trafficking-act-2551"
-LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
-LONG = f"""---
-title: {LONG_WORD} und mehr
-url: https://example.org/{"a" * 150}
-source: {LONG_WORD}
-published: 2026-11-01
-lang: de
-summary: {LONG_WORD}{LONG_WORD}.
-content_warning: {LONG_WORD}
-further_reading:
-  - title: {LONG_WORD}
-    author: {LONG_WORD}
-status: approved
-approved_by: mali
-approved_at: 2026-11-02
-priority: 5
----
-
-{LONG_WORD}{LONG_WORD}
-
-    {"code " * 40}
-
-| A | B |
-|---|---|
-| {LONG_WORD} | <https://example.org/{"b" * 90}> |
-"""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +36,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             patch.delenv(name)
         for name in ("week", "english", "arabic", "thai"):
             assert bot("init", root / name).code == 0
-        (root / "english" / "queue" / "90-long-words.md").write_text(LONG, encoding="utf-8")
+        (root / "english" / "queue" / "90-long-words.md").write_text(LONG_ITEM, encoding="utf-8")
         _in_language(root / "arabic", "ar", "الرفّ الأسبوعي")
         _in_language(root / "thai", "th", "ชั้นหนังสือประจำสัปดาห์")
         assert bot("run", "--now", MONDAY, "--until", NEXT_MONDAY, workspace=root / "week").code == 0
@@ -82,13 +55,6 @@ def pages(folders: dict[str, Path]) -> dict[str, Path]:
         "arabic": folders["arabic"] / "outbox" / "preview" / "weekly.html",
         "thai": folders["thai"] / "outbox" / "preview" / "weekly.html",
     }
-
-
-@pytest.fixture(scope="module")
-def browser(pages: dict[str, Path]) -> Iterator[Browser]:
-    """Opened after the pages are made: Playwright's event loop leaves no room for the bot's own."""
-    with chromium() as found:
-        yield found
 
 
 def _in_language(workspace: Path, lang: str, title: str) -> None:

@@ -16,13 +16,12 @@ from playwright.sync_api import Browser
 
 from bot.rendering.search import entries, terms
 from tests.support.archives import Group, make_group
-from tests.support.browser import DESK, PHONE, Sight, chromium, faults, opened, visited
+from tests.support.browser import DESK, LONG_ITEM, PHONE, Sight, faults, opened, visited
 from tests.support.commands import MONDAY, bot
 from tests.support.site import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 NAMES = ("front", "list", "issue", "english", "arabic", "thai", "long", "gone", "search", "safely", "missing")
 
 
@@ -51,30 +50,6 @@ class Sites:
         return f"{self.url}/{lang}/{places[name]}"
 
 
-LONG = f"""---
-title: {LONG_WORD} und mehr
-url: https://example.org/{"a" * 150}
-source: {LONG_WORD}
-published: 2026-11-01
-lang: de
-summary: {LONG_WORD}{LONG_WORD}.
-content_warning: {LONG_WORD}
-further_reading:
-  - title: {LONG_WORD}
-    author: {LONG_WORD}
-status: approved
----
-
-{LONG_WORD}{LONG_WORD}
-
-    {"code " * 40}
-
-| A | B |
-|---|---|
-| {LONG_WORD} | <https://example.org/{"b" * 90}> |
-"""
-
-
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Tests read what the browser says."""
@@ -97,7 +72,7 @@ def web_space(folder: Path) -> Iterator[str]:
 def _rehearsed(root: Path, lang: str) -> Path:
     """The samples and a story with very long words, in one issue; one story is taken back."""
     assert bot("init", root).code == 0
-    (root / "queue" / "90-long-words.md").write_text(LONG, encoding="utf-8")
+    (root / "queue" / "90-long-words.md").write_text(LONG_ITEM, encoding="utf-8")
     settings = root / "bot.toml"
     text = settings.read_text(encoding="utf-8")
     text = text.replace('\nlanguage = "en"\n', f'\nlanguage = "{lang}"\n', 1).replace(
@@ -113,7 +88,7 @@ def _rehearsed(root: Path, lang: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
     root = tmp_path_factory.mktemp("sites")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.upper().startswith("BOT_")]:
@@ -127,22 +102,15 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
             yield Sites(url=url, served=site.url, files=files)
 
 
-@pytest.fixture(scope="module")
-def browser(sites: Sites) -> Iterator[Browser]:
-    """Opened after the sites are made: Playwright's event loop leaves no room for the bot's own."""
-    with chromium() as found:
-        yield found
-
-
 # --------------------------------------------------------------------------- for everybody
 
 
 @pytest.mark.parametrize("lang", ["en", "ar", "th"])
 @pytest.mark.parametrize("name", NAMES)
-def test_axe_finds_nothing(browser: Browser, sites: Sites, name: str, lang: str) -> None:
+def test_axe_finds_nothing(browser: Browser, pages: Sites, name: str, lang: str) -> None:
     """On a phone by night and on a desk by day: contrast, names, headings, languages, sizes of targets."""
     for width, scheme in ((PHONE, "dark"), (DESK, "light")):
-        with visited(browser, sites.at(name, lang), width=width, scheme=scheme) as sight:
+        with visited(browser, pages.at(name, lang), width=width, scheme=scheme) as sight:
             assert faults(sight) == []
             assert sight.complaints == []
 
@@ -151,18 +119,18 @@ def test_axe_finds_nothing(browser: Browser, sites: Sites, name: str, lang: str)
     "path",
     ["/", "/issues/weekly", "/issues/weekly/1", "/search", "/search?q=labour", "/items/17-ar-world-day"],
 )
-def test_axe_finds_nothing_where_it_is_served(browser: Browser, sites: Sites, path: str) -> None:
+def test_axe_finds_nothing_where_it_is_served(browser: Browser, pages: Sites, path: str) -> None:
     for width, scheme in ((PHONE, "light"), (DESK, "dark")):
-        with visited(browser, sites.served + path, width=width, scheme=scheme) as sight:
+        with visited(browser, pages.served + path, width=width, scheme=scheme) as sight:
             assert faults(sight) == []
             assert sight.complaints == []
 
 
 @pytest.mark.parametrize("width", [320, PHONE, 700])
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_has_to_be_scrolled_sideways(browser: Browser, sites: Sites, name: str, width: int) -> None:
+def test_nothing_has_to_be_scrolled_sideways(browser: Browser, pages: Sites, name: str, width: int) -> None:
     """Also with words of eighty letters, addresses of 150 and tables of both."""
-    with visited(browser, sites.at(name), width=width) as sight:
+    with visited(browser, pages.at(name), width=width) as sight:
         assert sight.evaluate("document.documentElement.scrollWidth") <= width
         assert sight.evaluate(
             """[...document.querySelectorAll('main *')]
@@ -172,27 +140,27 @@ def test_nothing_has_to_be_scrolled_sideways(browser: Browser, sites: Sites, nam
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_asked_of_another_machine(browser: Browser, sites: Sites, name: str) -> None:
+def test_nothing_is_asked_of_another_machine(browser: Browser, pages: Sites, name: str) -> None:
     """Every request is for a file of the same site."""
-    with visited(browser, sites.at(name)) as sight:
+    with visited(browser, pages.at(name)) as sight:
         assert sight.requests
-        assert [url for url in sight.requests if not url.startswith(sites.url)] == []
+        assert [url for url in sight.requests if not url.startswith(pages.url)] == []
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "search"])
-def test_everything_can_be_read_without_scripts(browser: Browser, sites: Sites, name: str) -> None:
+def test_everything_can_be_read_without_scripts(browser: Browser, pages: Sites, name: str) -> None:
     """Not a word less."""
     with (
-        visited(browser, sites.at(name), scripts=False) as without,
-        visited(browser, sites.at(name)) as with_scripts,
+        visited(browser, pages.at(name), scripts=False) as without,
+        visited(browser, pages.at(name)) as with_scripts,
     ):
         assert without.page.inner_text("main") == with_scripts.page.inner_text("main")
 
 
-def test_the_arabic_pages_run_from_the_right(browser: Browser, sites: Sites) -> None:
+def test_the_arabic_pages_run_from_the_right(browser: Browser, pages: Sites) -> None:
     """The page and its list; within it each story in its own direction."""
     for name in ("front", "issue"):
-        with visited(browser, sites.at(name, "ar")) as sight:
+        with visited(browser, pages.at(name, "ar")) as sight:
             body = sight.evaluate("getComputedStyle(document.body).direction")
             ways = sight.page.locator(".story[lang], .headlines > li").evaluate_all(
                 "all => all.map(e => [e.lang === 'ar', getComputedStyle(e).direction])"
@@ -204,9 +172,9 @@ def test_the_arabic_pages_run_from_the_right(browser: Browser, sites: Sites) -> 
         assert {way for arabic, way in ways if not arabic} == {"ltr"}
 
 
-def test_the_keyboard_reaches_every_story_and_shows_where_it_is(browser: Browser, sites: Sites) -> None:
+def test_the_keyboard_reaches_every_story_and_shows_where_it_is(browser: Browser, pages: Sites) -> None:
     """First the way past everything, then the way out, then the page in its order."""
-    with visited(browser, sites.at("issue")) as sight:
+    with visited(browser, pages.at("issue")) as sight:
         stops = []
         for _ in range(8):
             sight.page.keyboard.press("Tab")
@@ -227,17 +195,17 @@ def test_the_keyboard_reaches_every_story_and_shows_where_it_is(browser: Browser
     assert {style for _, style in stops} == {"solid"}
 
 
-def test_the_way_past_everything_leads_to_the_page(browser: Browser, sites: Sites) -> None:
-    with visited(browser, sites.at("issue")) as sight:
+def test_the_way_past_everything_leads_to_the_page(browser: Browser, pages: Sites) -> None:
+    with visited(browser, pages.at("issue")) as sight:
         sight.page.keyboard.press("Tab")
         sight.page.keyboard.press("Enter")
 
         assert sight.evaluate("document.activeElement.id") == "main"
 
 
-def test_the_contents_lead_to_the_stories(browser: Browser, sites: Sites) -> None:
+def test_the_contents_lead_to_the_stories(browser: Browser, pages: Sites) -> None:
     """And the headline there is not under the way out."""
-    with visited(browser, sites.at("issue"), width=PHONE) as sight:
+    with visited(browser, pages.at("issue"), width=PHONE) as sight:
         sight.page.locator(".contents a").last.click()
         top = sight.page.locator(".story").last.locator("h2").bounding_box()
 
@@ -248,8 +216,8 @@ def test_the_contents_lead_to_the_stories(browser: Browser, sites: Sites) -> Non
 # --------------------------------------------------------------------------- pictures
 
 
-def test_pictures_are_shown_and_described(browser: Browser, sites: Sites) -> None:
-    with visited(browser, sites.at("issue")) as sight:
+def test_pictures_are_shown_and_described(browser: Browser, pages: Sites) -> None:
+    with visited(browser, pages.at("issue")) as sight:
         sight.evaluate("document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
         sight.page.wait_for_load_state("networkidle")
         shown = sight.evaluate("[...document.images].map(i => [i.naturalWidth > 0, i.alt.length > 10])")
@@ -260,9 +228,9 @@ def test_pictures_are_shown_and_described(browser: Browser, sites: Sites) -> Non
 # --------------------------------------------------------------------------- paper
 
 
-def test_an_issue_prints_as_an_issue(browser: Browser, sites: Sites) -> None:
+def test_an_issue_prints_as_an_issue(browser: Browser, pages: Sites) -> None:
     """Without the way out, without what only clicks; addresses are written out; nothing is cut off."""
-    with visited(browser, sites.at("issue")) as sight:
+    with visited(browser, pages.at("issue")) as sight:
         sight.page.emulate_media(media="print")
         hidden = [
             sight.page.locator(place).first.is_visible() for place in (".exit", ".turn", "footer", ".skip")
@@ -308,10 +276,10 @@ def asked(sight: Sight, question: str) -> str:
     ],
 )
 def test_a_built_site_finds_words_without_a_server(
-    browser: Browser, sites: Sites, question: str, first: str, said: str
+    browser: Browser, pages: Sites, question: str, first: str, said: str
 ) -> None:
     """The headlines step aside, and the answer is announced."""
-    with visited(browser, sites.at("search")) as sight:
+    with visited(browser, pages.at("search")) as sight:
         words = asked(sight, question)
         found = shown(sight)
 
@@ -322,26 +290,26 @@ def test_a_built_site_finds_words_without_a_server(
         assert sight.complaints == []
 
 
-def test_a_found_story_opens(browser: Browser, sites: Sites) -> None:
-    with visited(browser, sites.at("search")) as sight:
+def test_a_found_story_opens(browser: Browser, pages: Sites) -> None:
+    with visited(browser, pages.at("search")) as sight:
         asked(sight, "protocol binding")
         sight.page.locator("[data-found] a").first.click()
 
         sight.page.wait_for_url("**/items/03-palermo-protocol-in-force/")
 
 
-def test_the_history_does_not_tell_what_was_looked_for(browser: Browser, sites: Sites) -> None:
+def test_the_history_does_not_tell_what_was_looked_for(browser: Browser, pages: Sites) -> None:
     """The question stays in the field: the address of the page does not change."""
-    with visited(browser, sites.at("search")) as sight:
+    with visited(browser, pages.at("search")) as sight:
         asked(sight, "palermo")
 
-        assert sight.page.url == sites.at("search")
+        assert sight.page.url == pages.at("search")
         assert sight.evaluate("history.length") <= 2
 
 
-def test_only_the_chosen_language_is_loaded(browser: Browser, sites: Sites) -> None:
+def test_only_the_chosen_language_is_loaded(browser: Browser, pages: Sites) -> None:
     """A library computer on a thin line need not load the others."""
-    with visited(browser, sites.at("search")) as sight:
+    with visited(browser, pages.at("search")) as sight:
         assert [url for url in sight.requests if url.endswith(".json")] == []
 
         sight.page.select_option("#in", "th")
@@ -350,9 +318,9 @@ def test_only_the_chosen_language_is_loaded(browser: Browser, sites: Sites) -> N
         assert [url.rpartition("/")[2] for url in sight.requests if url.endswith(".json")] == ["th.json"]
 
 
-def test_a_search_that_cannot_load_says_so(browser: Browser, sites: Sites) -> None:
+def test_a_search_that_cannot_load_says_so(browser: Browser, pages: Sites) -> None:
     """And all headlines are still there."""
-    with visited(browser, sites.at("search")) as sight:
+    with visited(browser, pages.at("search")) as sight:
         sight.page.context.route("**/*.json", lambda route: route.abort())
         words = asked(sight, "palermo")
 
@@ -360,16 +328,16 @@ def test_a_search_that_cannot_load_says_so(browser: Browser, sites: Sites) -> No
         assert sight.page.locator("[data-everything] a").count() == 25
 
 
-def test_without_scripts_all_headlines_stand_there(browser: Browser, sites: Sites) -> None:
+def test_without_scripts_all_headlines_stand_there(browser: Browser, pages: Sites) -> None:
     """And no field that would do nothing."""
-    with visited(browser, sites.at("search"), scripts=False) as sight:
+    with visited(browser, pages.at("search"), scripts=False) as sight:
         assert not sight.page.locator("form").is_visible()
         assert sight.page.locator("[data-everything] a").count() == 25
 
 
-def test_a_server_finds_words_without_scripts(browser: Browser, sites: Sites) -> None:
+def test_a_server_finds_words_without_scripts(browser: Browser, pages: Sites) -> None:
     """From the front page, by the keyboard."""
-    with visited(browser, f"{sites.served}/", scripts=False) as sight:
+    with visited(browser, f"{pages.served}/", scripts=False) as sight:
         sight.page.fill("#q", "binding december")
         sight.page.keyboard.press("Enter")
         sight.page.wait_for_url("**/search?q=binding+december")
@@ -422,12 +390,12 @@ WORDS = (
 )
 
 
-def test_browser_and_server_mean_the_same_words(browser: Browser, sites: Sites, tmp_path: Path) -> None:
+def test_browser_and_server_mean_the_same_words(browser: Browser, pages: Sites, tmp_path: Path) -> None:
     """One definition: for each of these the script makes the entries and terms that Python makes."""
-    script = (sites.files / "static" / "search.js").read_text("utf-8")
+    script = (pages.files / "static" / "search.js").read_text("utf-8")
     exposed = script.replace("  let wait = 0;", "  window.words = { entries, terms, load };\n  let wait = 0;")
     assert exposed != script
-    with visited(browser, sites.at("search")) as sight:
+    with visited(browser, pages.at("search")) as sight:
         sight.page.context.route(
             "**/search.js", lambda route: route.fulfill(body=exposed, content_type="text/javascript")
         )
@@ -448,9 +416,9 @@ def test_browser_and_server_mean_the_same_words(browser: Browser, sites: Sites, 
 # --------------------------------------------------------------------------- from a disk
 
 
-def test_it_can_be_read_from_a_disk(browser: Browser, sites: Sites) -> None:
+def test_it_can_be_read_from_a_disk(browser: Browser, pages: Sites) -> None:
     """Without a server: styles, pictures, links from page to page."""
-    with opened(browser, sites.files / "index.html") as sight:
+    with opened(browser, pages.files / "index.html") as sight:
         sight.page.get_by_role("link", name="The latest issue").click()
         sight.page.wait_for_url("**/issues/weekly/1/index.html")
         sight.page.locator(".story h2 a").first.click()

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from bot.app import joining
 from bot.app.readers import add_reader
 from bot.audience.confirming import confirm_token, form_stamp
-from tests.support.browser import DESK, PHONE, Sight, chromium, faults, visited
+from tests.support.browser import DESK, PHONE, Sight, faults, visited
 from tests.support.site import Site, make_site, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -44,12 +44,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
             yield Open(
                 site=site, confirm=asked(site, "asked@inbox.ngo"), reader=reading(site, "mara@inbox.ngo")
             )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def asked(site: Site, address: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,31 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, s
 
 PHONE, DESK = 360, 1280
 ALLOWED = ("file:", "data:", "about:")
+_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+# An item whose words and addresses are longer than any line.
+LONG_ITEM = f"""---
+title: {_WORD} und mehr
+url: https://example.org/{"a" * 150}
+source: {_WORD}
+published: 2026-11-01
+lang: de
+summary: {_WORD}{_WORD}.
+content_warning: {_WORD}
+further_reading:
+  - title: {_WORD}
+    author: {_WORD}
+status: approved
+priority: 5
+---
+
+{_WORD}{_WORD}
+
+    {"code " * 40}
+
+| A | B |
+|---|---|
+| {_WORD} | <https://example.org/{"b" * 90}> |
+"""
 
 
 @dataclass(kw_only=True)
@@ -46,30 +71,13 @@ def opened(
     browser: Browser, path: Path, *, width: int = DESK, scheme: str = "light", scripts: bool = True
 ) -> Iterator[Sight]:
     """A file in a window of its own."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme="dark" if scheme == "dark" else "light",
-        java_script_enabled=scripts,
-    )
-    context.set_default_timeout(10_000)
-    seen = Sight(page=context.new_page())
-
-    def asked(request: Request) -> None:
-        seen.requests.append(request.url)
-
-    def said(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            seen.complaints.append(message.text)
 
     def on_this_machine(route: Route) -> None:
         route.fallback() if route.request.url.startswith(ALLOWED) else route.abort()
 
-    context.on("request", asked)
-    context.on("console", said)
-    context.route("**/*", on_this_machine)
-    seen.page.goto(path.resolve().as_uri(), wait_until="load")
-    yield seen
-    context.close()
+    with _window(browser, on_this_machine, width=width, scheme=scheme, scripts=scripts) as seen:
+        seen.page.goto(path.resolve().as_uri(), wait_until="load")
+        yield seen
 
 
 @contextmanager
@@ -82,21 +90,8 @@ def visited(
     scripts: bool = True,
     elsewhere: str = "https://weather.example.net/",
 ) -> Iterator[Sight]:
-    """A page of a server on this machine. ``elsewhere`` stands for another site: it answers, too."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme="dark" if scheme == "dark" else "light",
-        java_script_enabled=scripts,
-    )
-    context.set_default_timeout(10_000)
-    seen, place = Sight(page=context.new_page()), url.partition("//")[2].partition("/")[0]
-
-    def asked(request: Request) -> None:
-        seen.requests.append(request.url)
-
-    def said(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "status of 4" not in message.text:
-            seen.complaints.append(message.text)
+    """A page of a server on this machine, where a 4xx is no complaint. ``elsewhere`` answers, too."""
+    place = url.partition("//")[2].partition("/")[0]
 
     def answered(route: Route) -> None:
         if route.request.url.startswith(elsewhere):
@@ -106,10 +101,43 @@ def visited(
         else:
             route.abort()
 
+    with _window(
+        browser, answered, width=width, scheme=scheme, scripts=scripts, overlook="status of 4"
+    ) as seen:
+        seen.page.goto(url, wait_until="load")
+        yield seen
+
+
+@contextmanager
+def _window(
+    browser: Browser,
+    answer: Callable[[Route], None],
+    *,
+    width: int,
+    scheme: str,
+    scripts: bool,
+    overlook: str | None = None,
+) -> Iterator[Sight]:
+    """An empty page that notes requests and complaints; ``answer`` decides what becomes of a request."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        java_script_enabled=scripts,
+    )
+    context.set_default_timeout(10_000)
+    seen = Sight(page=context.new_page())
+
+    def asked(request: Request) -> None:
+        seen.requests.append(request.url)
+
+    def said(message: ConsoleMessage) -> None:
+        harmless = overlook is not None and overlook in message.text
+        if message.type in ("error", "warning") and not harmless:
+            seen.complaints.append(message.text)
+
     context.on("request", asked)
     context.on("console", said)
-    context.route("**/*", answered)
-    seen.page.goto(url, wait_until="load")
+    context.route("**/*", answer)
     yield seen
     context.close()
 
