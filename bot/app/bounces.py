@@ -18,6 +18,7 @@ from bot.audience.bounces.boxes import Box, Letter
 from bot.audience.bounces.deciding import reason_to_stop
 from bot.audience.bounces.judging import judged
 from bot.audience.tokens import read_unsubscribe_token
+from bot.pace import Outcome
 from bot.store import returns
 from bot.store.audience import address_key
 from bot.store.bouncing import Bounce, Refused
@@ -33,6 +34,7 @@ _SENT_BEFORE = timedelta(days=30)  # how far before the first bounce a letter ma
 _DATE = re.compile(rb"(?im)^date:[ \t]*([^\r\n]{5,60})")
 _LINK = re.compile(rb"/u/([a-z][a-z0-9_]{0,39})/([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
 _LINKS = 20
+_OUTCOMES = {Kind.DEAD: Outcome.RETURNED, Kind.FULL: Outcome.RETURNED, Kind.COMPLAINT: Outcome.COMPLAINT}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,7 @@ class _Desk:
         self._kinds: Counter[str] = Counter()
         self._stopped: dict[str, str] = {}  # reader: why
         self._pending: dict[str, list[Bounce]] = {}  # in a dry run: what would have been noted
+        self._accounts: set[str] = set()  # whose letters came back
         self._mails = self._left = self._again = self._strangers = self._new_faults = self._unsigned = 0
 
     # ------------------------------------------------------------------ mails
@@ -116,7 +119,7 @@ class _Desk:
         digest, at = sha256(letter.raw).hexdigest()[:40], _sent_at(letter.raw, self._now)
         reader = self._signed(letter.raw)
         if reader:
-            return self._note(reader, mildest(verdicts), digest, at)
+            return self._note(reader, mildest(verdicts), digest, at, signed=True)
         taken = [self._by_address(verdict, digest, at) for verdict in verdicts]  # each of them
         return all(taken)
 
@@ -139,7 +142,9 @@ class _Desk:
         words = Verdict(kind=verdict.kind, source=Source.TEXT, code=verdict.code, words=verdict.words)
         return self._note(reader or "", words, digest, at)
 
-    def _note(self, reader: str, verdict: Verdict, digest: str, at: datetime) -> bool:
+    def _note(
+        self, reader: str, verdict: Verdict, digest: str, at: datetime, *, signed: bool = False
+    ) -> bool:
         if not verdict.kind.counts:
             self._kinds[Kind.NOTICE] += 1
         elif not reader or not self._store.knows(reader):
@@ -154,8 +159,27 @@ class _Desk:
                 code=verdict.code,
                 said=verdict.words,
             )
-            self._record(bounce)
+            if self._record(bounce) and signed and not self.dry_run:
+                self._weigh(bounce)
         return True
+
+    def _weigh(self, bounce: Bounce) -> None:
+        """Tell the pace of the account that carried the letter; a reader counts once for each letter.
+
+        Only with a token of ours, because anybody can write a report. What was refused while we were sending
+        was counted then. After a crash it may be missing there, and is never counted twice.
+        """
+        outcome, since = _OUTCOMES.get(Kind(bounce.kind)), bounce.at - _SENT_BEFORE
+        letter = self._store.latest_letter(bounce.subscriber, self._workspace.mode, since=since)
+        if outcome is None or letter is None or letter.channel not in self._workspace.settings.channels:
+            return
+        for other in self._store.history(bounce.subscriber):
+            same = _OUTCOMES.get(Kind(other.kind)) is outcome and other.source != Source.SMTP
+            if same and other.digest != bounce.digest and other.at > letter.at - _SAFELY:
+                return
+        account = self._workspace.settings.pace_of(letter.channel).account
+        self._workspace.pace.note(account, outcome)
+        self._accounts.add(account)
 
     # ------------------------------------------------------------------ refusals while we were sending
 
@@ -178,8 +202,11 @@ class _Desk:
 
     # ------------------------------------------------------------------ acting
 
-    def _record(self, bounce: Bounce) -> None:
-        """Note it, then decide; also when it was noted before, for a crash may have come in between."""
+    def _record(self, bounce: Bounce) -> bool:
+        """Note it, then decide; also when it was noted before, for a crash may have come in between.
+
+        Whether it is new.
+        """
         if self.dry_run:
             known = [*self._store.history(bounce.subscriber), *self._pending.get(bounce.subscriber, [])]
             new = all(bounce.digest != each.digest for each in known)
@@ -195,6 +222,7 @@ class _Desk:
             self._again += 1
         if bounce.kind != Kind.SENDER:
             self._decide(bounce.subscriber)
+        return new
 
     def _decide(self, reader: str) -> None:
         history = sorted(
@@ -210,7 +238,7 @@ class _Desk:
             log.info("a reader is written to no longer: %s", reason)
 
     def readings(self) -> Readings:
-        """What was done; holds the channels when too many servers blame us."""
+        """What was done; holds the channels when too many servers blame us, pauses accounts likewise."""
         return Readings(
             mails=self._mails,
             kinds=dict(sorted(self._kinds.items())),
@@ -218,8 +246,17 @@ class _Desk:
             again=self._again,
             strangers=self._strangers,
             stopped=dict(Counter(self._stopped.values())),
-            problems=(*self._held(), *self._complaints()),
+            problems=(*self._held(), *self._paused(), *self._complaints()),
         )
+
+    def _paused(self) -> Sequence[str]:
+        """A sentence for each account of which too much came back."""
+        paces, pace = self._workspace.settings.paces, self._workspace.pace
+        names = sorted(self._accounts)
+        found = [said for name in names for said in pace.flush(paces, only=name, now=self._now)]
+        for said in found:
+            log.warning("%s", said)
+        return found
 
     def _complaints(self) -> Sequence[str]:
         if not self._unsigned:

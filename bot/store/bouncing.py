@@ -47,6 +47,14 @@ class Refused:
     said: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carried:
+    """When a letter was accepted, and by which channel it went."""
+
+    channel: str
+    at: datetime
+
+
 class Bounces:
     """The log of what came back."""
 
@@ -174,6 +182,22 @@ class Bounces:
             recent = (issue.mode == mode) & (issue.recorded_at > since)
             found = letters_to(connection, subscriber, recent)
             return sorted(one.at for one in found if one.state is State.SENT and one.at and one.at > since)
+
+    def latest_letter(self, subscriber: str, mode: str, *, since: datetime) -> Carried | None:
+        """The latest letter to this reader that was accepted, of the issues after that moment."""
+        issue = schema.issue.c
+        with reading(self.engine) as connection:
+            recent = (issue.mode == mode) & (issue.recorded_at > since)
+            times = {
+                one.at: one.subject
+                for one in letters_to(connection, subscriber, recent)
+                if one.state is State.SENT and one.at
+            }
+            if not times:
+                return None
+            latest = max(times)
+            of = select(issue.channel).where(issue.mode == mode, issue.subject == times[latest])
+            return Carried(channel=connection.execute(of).scalar_one(), at=latest)
 
 
 def _address(connection: Connection, subscriber: str) -> str:
