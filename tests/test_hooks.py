@@ -444,9 +444,8 @@ def test_a_process_that_dies_while_it_tells_tells_again(here: Workspace, server:
     assert len(set(server.ids)) == 1
 
 
-def test_telling_goes_on_until_it_is_stopped(here: Workspace, server: HookServer) -> None:
-    """Beside the sending of a running bot."""
-    subscribed(here)
+def tell_until_heard(here: Workspace, server: HookServer) -> None:
+    """Beside other work, until a call has come in."""
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -456,6 +455,13 @@ def test_telling_goes_on_until_it_is_stopped(here: Workspace, server: HookServer
         await task
 
     asyncio.run(run())
+
+
+def test_telling_goes_on_until_it_is_stopped(here: Workspace, server: HookServer) -> None:
+    """Beside the sending of a running bot."""
+    subscribed(here)
+
+    tell_until_heard(here, server)
 
     assert len(server.heard) == 1
     with reading(here.engine) as connection:
@@ -477,14 +483,7 @@ def test_a_fault_that_nobody_thought_of_is_told_and_ends_nothing(
 
     monkeypatch.setattr(here.hooks, "take", taken)
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        task = asyncio.create_task(tell_until_stopped(here, stop, clock=lambda: NOW))
-        await asyncio.to_thread(server.arrived.wait, 30)
-        stop.set()
-        await task
-
-    asyncio.run(run())
+    tell_until_heard(here, server)
 
     assert len(server.heard) == 1
     assert "RuntimeError at" in caplog.text
