@@ -17,19 +17,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from functools import lru_cache
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bot.channels.email.compiled import Compiled, compile_message
 from bot.channels.email.dkim import Signer
-from bot.model import ListFields, Message, Recipient, placeholder
+from bot.model import Message, Recipient
 from bot.rendering.personal import personalised
+from tests.support.issues import ADDRESS, NAME, TOKEN, URL, open_issue
 
-URL = "https://news.example.org/u/weekly/"
-ADDRESS = "Broadside, 1 Harbour Road, Bangkok 10100"
-NAME, TOKEN = placeholder("name"), placeholder("unsubscribe_token")
 STORY = (
     "The court heard both sides on Friday. Grüße aus Köln, and \u201call the best\u201d; read more = less. "
 )
@@ -46,23 +46,11 @@ WAYS: dict[str, int] = {  # emails of one round
 def newsletter() -> Message:
     """About 40 kB of HTML and 7 kB of text."""
     story = f'<tr><td style="padding:4px 0;font-size:16px">\n  <p class="body">{STORY}</p>\n</td></tr>\n'
-    return Message(
-        kind="issue",
-        lang="en",
-        subject=f"Six items for {NAME}",
+    return open_issue(
+        f"Six items for {NAME}",
         text=f"Good morning {NAME}\n\n" + f"{STORY}\n" * 65 + f"\nLeave: {URL}{TOKEN}\n{ADDRESS}\n",
         html=f"<p>Good morning {NAME}</p><table>{story * 220}</table>"
         f'<p><a href="{URL}{TOKEN}">Leave</a><br>{URL}{TOKEN}<br>{ADDRESS}</p>\n',
-        date=datetime(2026, 11, 27, 2, 0, tzinfo=UTC),
-        mailing=ListFields(
-            sender="The Broadside <news@example.org>",
-            reply_to="desk@example.org",
-            list_id="weekly.example.org",
-            list_name="The Broadside",
-            archive_url="https://news.example.org/issues/weekly/12",
-            help_url="https://news.example.org/help",
-            unsubscribe_url=URL + TOKEN,
-        ),
     )
 
 

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -27,37 +26,20 @@ from bot.channels.email import Options, connect
 from bot.channels.email.compiled import Compiled, compile_message
 from bot.channels.email.splice import Body, Quoted, Shifted
 from bot.errors import Blame, PermanentFailure
-from bot.model import ListFields, Media, Message, Recipient, placeholder
+from bot.model import Media, Message, Recipient, placeholder
 from bot.rendering.personal import personalised
+from tests.support.issues import ADDRESS, KEY, NAME, READER, TOKEN, URL, VALUES, open_issue
 
-KEY = "0123456789abcdef" * 4
-ADDRESS = "Broadside, 1 Harbour Road, Bangkok 10100"
-URL = "https://news.example.org/u/weekly/"
-NAME, TOKEN = placeholder("name"), placeholder("unsubscribe_token")
-READER = Recipient(id="r1", address="ana@example.com", name="Ana")
-VALUES = {"name": "Ana", "unsubscribe_token": "AbC-_" * 9}
 ENGLISH = "Good morning. The port is open, the harbour = closed. " * 12 + "\n.\n..dots\n"
 THAI = "ข่าวประจำสัปดาห์ " * 60
 
 
 def newsletter(words: str = ENGLISH, **changes: object) -> Message:
     """An issue whose personal pieces are still open, in every place where they may stand."""
-    message = Message(
-        kind="issue",
-        lang="en",
-        subject=f"{NAME}, here are six items",
+    message = open_issue(
+        f"{NAME}, here are six items",
         text=f"{NAME}\n\n{words}{NAME}{NAME} {words}\n{NAME}. Leave: {URL}{TOKEN}\n{ADDRESS}\n",
         html=f'<p title="{NAME}">{words}{NAME}</p>{words}<a href="{URL}{TOKEN}">Leave</a><p>{ADDRESS}</p>\n',
-        date=datetime(2026, 11, 27, 2, 0, tzinfo=UTC),
-        mailing=ListFields(
-            sender="The Broadside <news@example.org>",
-            reply_to="desk@example.org",
-            list_id="weekly.example.org",
-            list_name="The Broadside",
-            archive_url="https://news.example.org/issues/weekly/12",
-            help_url="https://news.example.org/help",
-            unsubscribe_url=URL + TOKEN,
-        ),
     )
     return replace(message, **changes)  # type: ignore[arg-type]
 

@@ -10,7 +10,6 @@ from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -28,15 +27,9 @@ from bot.channels.email import Options, connect
 from bot.channels.email.compiled import Compiled, compile_message
 from bot.channels.email.dkim import Signer
 from bot.errors import Blame, PermanentFailure
-from bot.model import Level, ListFields, Message, Recipient, placeholder
+from bot.model import Level, Message, Recipient
+from tests.support.issues import ADDRESS, KEY, NAME, READER, TOKEN, URL, VALUES, open_issue
 
-KEY = "0123456789abcdef" * 4
-ADDRESS = "1 Harbour Road, Bangkok"
-URL = "https://news.example.org/u/weekly/"
-TOKEN = placeholder("unsubscribe_token")
-NAME = placeholder("name")
-READER = Recipient(id="r1", address="ana@example.com", name="Ana")
-VALUES = {"name": "Ana", "unsubscribe_token": "AbC-_" * 9}
 MUST_BE_SIGNED = {
     "from", "to", "subject", "date", "reply-to", "cc", "message-id", "mime-version", "content-type",
     "list-unsubscribe", "list-unsubscribe-post",
@@ -63,22 +56,10 @@ def signer() -> Signer:
 
 def newsletter(**changes: object) -> Message:
     """An issue with places in every part."""
-    message = Message(
-        kind="issue",
-        lang="en",
-        subject=f"{NAME}, six  items",
+    message = open_issue(
+        f"{NAME}, six  items",
         text=f"Good morning {NAME}\n\n{'Two  spaces and = and ü. ' * 30}\n{URL}{TOKEN}\n{ADDRESS}\n",
         html=f'<p>Good morning {NAME}</p><a href="{URL}{TOKEN}">Leave</a><p>{ADDRESS}</p>\n',
-        date=datetime(2026, 11, 27, 2, 0, tzinfo=UTC),
-        mailing=ListFields(
-            sender="The Broadside <news@example.org>",
-            reply_to="desk@example.org",
-            list_id="weekly.example.org",
-            list_name="The Broadside",
-            archive_url="https://news.example.org/issues/weekly/12",
-            help_url="https://news.example.org/help",
-            unsubscribe_url=URL + TOKEN,
-        ),
     )
     return replace(message, **changes)  # type: ignore[arg-type]
 

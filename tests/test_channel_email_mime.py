@@ -18,35 +18,22 @@ from hypothesis import strategies as st
 from bot.channels.email.compiled import compile_message
 from bot.channels.email.mime import Letter
 from bot.errors import Blame, PermanentFailure
-from bot.model import ListFields, Media, Message, Recipient, placeholder
+from bot.model import Media, Message, Recipient, placeholder
+from tests.support.issues import ADDRESS, FIELDS, KEY, READER, URL, open_issue
 
-KEY = "0123456789abcdef" * 4
-ADDRESS = "Broadside, 1 Harbour Road, Bangkok 10100"
 TOKEN = "AbC-_" * 80  # 400 characters
-URL = "https://news.example.org/u/weekly/"
 SLOT = datetime(2026, 11, 27, 9, 0, tzinfo=timezone(timedelta(hours=7)))
-READER = Recipient(id="r1", address="ana@example.com", name="Ana")
 
 
 def issue(*, token: str = "short-token", **changes: object) -> Message:
     """An issue as rendering hands it over, personalised."""
     url = URL + token
-    message = Message(
-        kind="issue",
-        lang="en",
-        subject="The Broadside: 6 items",
+    message = open_issue(
+        "The Broadside: 6 items",
         text=f"Good morning\n\nUnsubscribe: {url}\n{ADDRESS}\n",
         html=f'<p>Good morning</p><a href="{url}">Leave</a><p>Broadside<br>1 Harbour Road, Bangkok 10100</p>',
         date=SLOT,
-        mailing=ListFields(
-            sender="The Broadside <news@example.org>",
-            reply_to="desk@example.org",
-            list_id="weekly.example.org",
-            list_name="The Broadside",
-            archive_url="https://news.example.org/issues/weekly/12",
-            help_url="https://news.example.org/help",
-            unsubscribe_url=url,
-        ),
+        mailing=replace(FIELDS, unsubscribe_url=url),
     )
     return replace(message, **changes)  # type: ignore[arg-type]
 

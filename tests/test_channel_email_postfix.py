@@ -9,7 +9,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from support.postfix import PASSWORD, USER, MailServer, can_run, mail_server
 from bot.channels.base import Channel, ChannelContext
 from bot.channels.email import Options, connect
 from bot.errors import Blame, PermanentFailure
-from bot.model import Level, ListFields, Media, Message, Recipient
+from bot.model import Level, Media, Message, Recipient
+from tests.support.issues import FIELDS, open_issue
 
 pytestmark = [
     pytest.mark.server,
@@ -68,23 +68,12 @@ async def channel_to(server: MailServer, *, password: str = PASSWORD) -> AsyncIt
 
 def issue(body: str, *, subject: str, media: tuple[Media, ...] = ()) -> Message:
     """An issue with this body in both parts."""
-    return Message(
-        kind="issue",
-        lang="en",
-        subject=subject,
+    return open_issue(
+        subject,
         text=f"{body}\n\n{URL}\n{ADDRESS}\n",
         html=f'<p>{body}</p>\n<p><a href="{URL}">Unsubscribe</a></p>\n<p>{ADDRESS}</p>\n',
-        date=datetime(2026, 11, 27, 2, 0, tzinfo=UTC),
         media=media,
-        mailing=ListFields(
-            sender="Größe & Mühe <news@example.org>",
-            reply_to="desk@example.org",
-            list_id="weekly.example.org",
-            list_name="The Broadside",
-            archive_url="https://news.example.org/issues/weekly/12",
-            help_url="https://news.example.org/help",
-            unsubscribe_url=URL,
-        ),
+        mailing=replace(FIELDS, sender="Größe & Mühe <news@example.org>", unsubscribe_url=URL),
     )
 
 
