@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.plug import Trial, machine, plan, sink, subscribe
+from tests.support.strikes import fill, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -77,25 +74,3 @@ async def test_a_full_disk_stops_the_run_and_loses_nobody(tmp_path: Path) -> Non
     assert taken < 3_000
     assert (toll.readers, toll.lost, toll.unsettled) == (3_000, 0, 0)
     assert toll.unexplained == 0
-
-
-@contextmanager
-def small_disk(place: Path, *, megabytes: int) -> Iterator[None]:
-    """A disk in memory, of that size."""
-    place.mkdir()
-    as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
-    options = f"size={megabytes}m,uid={os.getuid()}"
-    command = [*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a disk may be mounted by root only")
-    try:
-        yield
-    finally:
-        subprocess.run([*as_root, "umount", "-l", place], check=True)
-
-
-def fill(file: Path) -> None:
-    """Until nothing more fits."""
-    with suppress(OSError), file.open("wb", buffering=0) as out:
-        while out.write(bytes(4096)):
-            pass

@@ -1,6 +1,7 @@
 """A small publication in live mode against servers on this machine, and ``bot`` as a process of its own.
 
-As a module it is that process: ``MOMENT ARGS`` runs ``bot ARGS`` with the clock set to the moment.
+As a module it is that process: ``MOMENT ARGS`` runs ``bot ARGS`` with the clock set to the moment, and with
+leases of ``LEASE_SECONDS`` where the environment has that.
 """
 
 from __future__ import annotations
@@ -200,13 +201,19 @@ def personal_words(here: Path, out: Outgoing, address: str) -> Message:
         workspace.engine.dispose()
 
 
-async def start(here: Path, moment: datetime, *args: str) -> asyncio.subprocess.Process:
-    """``bot ARGS`` in a process of its own, where it is that moment; its words come through pipes."""
+async def start(
+    here: Path, moment: datetime, *args: str, lease: float | None = None
+) -> asyncio.subprocess.Process:
+    """``bot ARGS`` in a process of its own, where it is that moment; its words come through pipes.
+
+    With ``lease`` a chunk is its own for so many seconds, and not for a minute.
+    """
+    more = {} if lease is None else {"LEASE_SECONDS": str(lease)}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.live_workspace", moment.isoformat()),
         *("--workspace", str(here), *args),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -225,6 +232,10 @@ def main(args: Sequence[str]) -> None:
 
     from bot.cli.main import main as command
 
+    if lease := os.environ.get("LEASE_SECONDS"):
+        from bot.sender import books, mailing
+
+        books.LEASE = mailing.LEASE = float(lease)
     with time_machine.travel(datetime.fromisoformat(args[0])):
         command(args[1:])
 

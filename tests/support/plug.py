@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -42,7 +43,7 @@ class Sink:
         self.port = 0
         self.copies: Counter[str] = Counter()
         self.hook: Callable[[], None] = lambda: None
-        self.talks: set[asyncio.Transport] = set()
+        self.talks: set[_Talk] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -60,8 +61,13 @@ class Sink:
 
     def hang_up(self) -> None:
         """Every conversation ends here and now; an answer that is being given is lost."""
-        for transport in list(self.talks):
-            transport.abort()
+        for talk in list(self.talks):
+            talk.hang_up()
+
+    @property
+    def halfway(self) -> int:
+        """Letters of which a part has come and the end has not."""
+        return sum(talk.is_halfway for talk in self.talks)
 
     def take(self, content: bytes) -> None:
         found = _ID.search(content)
@@ -99,11 +105,19 @@ class _Talk(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._sink.talks.add(transport)
+        self._sink.talks.add(self)
         transport.write(b"220 plug.example.test\r\n")
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._sink.talks.discard(self._transport)
+        self._sink.talks.discard(self)
+
+    @property
+    def is_halfway(self) -> bool:
+        """Whether a letter has begun to come and has not ended."""
+        return self._in_body and bool(self._buffer)
+
+    def hang_up(self) -> None:
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -146,15 +160,15 @@ async def sink() -> AsyncIterator[Sink]:
 class Machine:
     """A workspace folder of its own, as on a machine of its own, and the process that works in it."""
 
-    def __init__(self, here: Path, command: tuple[str, ...]) -> None:
-        self.here, self.command = here, command
+    def __init__(self, here: Path, command: tuple[str, ...], *, lease: float | None = None) -> None:
+        self.here, self.command, self.lease = here, command, lease
         self.process: asyncio.subprocess.Process
         self.complaint = ""
         self.ready = asyncio.Event()  # it said something
         self._said: asyncio.Task[str]
 
     async def start(self, moment: datetime) -> None:
-        self.process = await start(self.here, moment, *self.command)
+        self.process = await start(self.here, moment, *self.command, lease=self.lease)
         self.ready.clear()
         self._said = asyncio.create_task(self._listen())
 
@@ -162,6 +176,13 @@ class Machine:
         """No goodbye."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
+
+    def stop(self) -> None:
+        """Until ``wake`` it does nothing at all, as on a machine that sleeps."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
     async def end(self, *, patience: float = 60) -> int:
         """Wait for its end; the exit code, negative where a signal ended it."""
@@ -183,14 +204,22 @@ class Machine:
         return said
 
 
-def machine(folder: Path, port: int, *, url: str = "", connections: int, command: tuple[str, ...]) -> Machine:
+def machine(
+    folder: Path,
+    port: int,
+    *,
+    url: str = "",
+    connections: int,
+    command: tuple[str, ...],
+    lease: float | None = None,
+) -> Machine:
     """A new machine of the publication; all of them share the database at ``url``."""
     settings = SETTINGS.format(port=port) + f'security = "none"\nconnections = {connections}\n'
     here = make_live(folder, settings)
     if url:
         with (here / ".env").open("a") as file:
             file.write(f"BOT_DATABASE_URL={url}\n")
-    return Machine(here, command)
+    return Machine(here, command, lease=lease)
 
 
 def subscribe(here: Path, count: int) -> None:
@@ -268,12 +297,12 @@ class Trial:
         self.machines, self.sink = machines, sink
         self.chance = random.Random(seed)
         self.kills = 0
-        self._start = time.monotonic()
+        self._start, self._late = time.monotonic(), timedelta()
 
     @property
     def moment(self) -> datetime:
-        """It is NOW at the start, and time goes on from there for every process."""
-        return NOW + timedelta(seconds=time.monotonic() - self._start)
+        """It is NOW at the start, and time goes on from there for every process, by an hour in ``go_on``."""
+        return NOW + self._late + timedelta(seconds=time.monotonic() - self._start)
 
     async def start(self) -> None:
         for each in self.machines:
@@ -296,6 +325,11 @@ class Trial:
             self.kills += 1
             await victim.start(self.moment)
 
+    def some(self, strikes: int, *, of: int) -> int:
+        """How many letters until the next of so many strikes: up to twice its part of what is left."""
+        left = of - len(self.sink.copies)
+        return self.chance.randint(1, max(2 * left // (strikes + 10), 2))
+
     async def _strike(self, victim: Machine, letters: int) -> bool:
         """Kill it after some letters, at times in the middle of nothing; False when none came any more."""
         if self.chance.random() < 0.15:  # while it starts, recovers or plans, or others send
@@ -309,6 +343,27 @@ class Trial:
             return False
         await asyncio.sleep(self.chance.uniform(0, 0.01))
         victim.kill()
+        return True
+
+    async def go_on(self) -> bool:
+        """An hour later, start again those that have nothing to do; False when nothing is left to be sent.
+
+        A run has ended then, with letters put off; a worker never ends, and is told to.
+        """
+        workers = "worker" in self.machines[0].command
+        if not workers and any(each.process.returncode is None for each in self.machines):
+            return True
+        if not await asyncio.to_thread(self.left):
+            return False
+        self._late += HOUR
+        for each in self.machines:
+            if workers:
+                await each.ready.wait()
+                each.process.terminate()
+            code = await each.end()
+            assert code in (0, 1), each.complaint
+            assert "Traceback" not in each.complaint, each.complaint
+            await each.start(self.moment)
         return True
 
     async def finish(self, *, patience: float = 300) -> Toll:
@@ -326,7 +381,7 @@ class Trial:
         for hour in range(1, 12):
             if not self.left():
                 break
-            last = await ended(await start(self.machines[0].here, NOW + hour * HOUR, "run", "--once"))
+            last = await ended(await start(self.machines[0].here, self.moment + hour * HOUR, "run", "--once"))
             assert "Traceback" not in last.err, last.err
         return self.toll()
 
