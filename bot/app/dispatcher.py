@@ -2,12 +2,14 @@
 
 The ledger is the truth. A job says no more than "there may be work", so that losing one, running it twice or
 finding nothing are all the same: whoever runs it leases from the ledger what is free. Every worker also
-sweeps: what is due is put into the queue again and again, which covers jobs that died with their workers.
+looks at what is due: what is new there, as after a hold, is put into the queue at once, and everything again
+and again, which covers jobs that died with their workers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from procrastinate import App
 
 QUEUE = "broadside"
-SWEEP = 5.0  # seconds between two looks for what is due
+GLANCE = 0.5  # seconds between two looks for what is newly due, or goes on
+SWEEP = 5.0  # seconds until all that is due is put into the queue again
 RETRY = 1.0  # seconds until a database that is gone is asked again
 
 
@@ -43,7 +46,8 @@ class Dispatcher(Protocol):
 class ProcrastinateDispatcher:
     """The one on procrastinate.
 
-    ``work`` works off what is free, ``due`` names what could be worked on, ``tell`` hears of trouble.
+    ``work`` works off what is free, ``due`` names what could be worked on, ``tell`` hears of trouble. As
+    many jobs as ``concurrency`` says are worked on side by side.
     """
 
     def __init__(
@@ -53,8 +57,11 @@ class ProcrastinateDispatcher:
         work: Callable[[], Awaitable[None]],
         due: Callable[[], Iterable[str]],
         tell: Callable[[str], None] = lambda _: None,
+        concurrency: int = 1,
     ) -> None:
         self._url, self._work, self._due, self._tell = url, work, due, tell
+        self._concurrency = concurrency
+        self._worked = asyncio.Event()  # a job came to its end: was it that somebody holds it?
         self._broken: Exception | None = None  # what a job raised: procrastinate would only log it
         self._over = asyncio.Event()
 
@@ -62,13 +69,13 @@ class ProcrastinateDispatcher:
         app = self._app()
         async with app.open_async():
             await self._tables(app)
-            return await self._enqueue(app)
+            return await self._enqueue(app, await self._names())
 
     async def run_until_idle(self) -> None:
         app = self._app()
         async with app.open_async():
             await self._tables(app)
-            await self._enqueue(app)
+            await self._enqueue(app, await self._names())
             await self._worker(app, wait=False)
         if self._broken:
             raise self._broken
@@ -109,23 +116,39 @@ class ProcrastinateDispatcher:
         await app.run_worker_async(
             queues=[QUEUE],
             wait=wait,
-            concurrency=1,
+            concurrency=self._concurrency,
             install_signal_handlers=False,
             delete_jobs="always",
         )
 
     async def _sweep(self, app: App) -> None:
         while True:
-            await self._enqueue(app)
+            self._worked.clear()
+            names = await self._names()
+            await self._enqueue(app, names)
             await self._forget_stalled(app)
-            await asyncio.sleep(SWEEP)
+            await self._wait_for_more(seen=set(names))
 
-    async def _enqueue(self, app: App) -> int:
+    async def _wait_for_more(self, *, seen: set[str]) -> None:
+        """Until it is time for a sweep, or something is due that was not at the last look."""
+        end = time.monotonic() + SWEEP
+        while time.monotonic() < end:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._worked.wait(), GLANCE)
+            self._worked.clear()
+            before, seen = seen, set(await self._names())
+            if seen - before:
+                return
+
+    async def _names(self) -> list[str]:
+        return await asyncio.to_thread(lambda: list(self._due()))
+
+    async def _enqueue(self, app: App, names: Iterable[str]) -> int:
         """One job for each thing that is due, unless it waits in the queue already."""
         from procrastinate.exceptions import AlreadyEnqueued
 
         new = 0
-        for name in await asyncio.to_thread(lambda: list(self._due())):
+        for name in names:
             with suppress(AlreadyEnqueued):
                 await app.configure_task("work_off", queue=QUEUE, queueing_lock=name).defer_async()
                 new += 1
@@ -170,5 +193,7 @@ class ProcrastinateDispatcher:
             except Exception as error:
                 self._broken = error
                 self._over.set()
+            finally:
+                self._worked.set()
 
         return app

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from bot.app.attending import attend_until_stopped
+from bot.app.brakes import brakes
+from bot.app.crew import Crew
 from bot.app.hooks import tell_due, tell_until_stopped
 from bot.app.joining import forget, forget_until_stopped
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
-from bot.errors import BusyError
+from bot.errors import BusyError, StoreError
+from bot.model import Plan
 from bot.schedule import next_slot, parse_slots
+from bot.sender import Report
 
-LONGEST_NAP = timedelta(seconds=60)  # so that a new item, a STOP or a changed clock is noticed
+SHORTEST_NAP = timedelta(seconds=1)
+LONGEST_NAP = timedelta(seconds=60)  # so that a new item or a changed clock is noticed
+GLANCE = 0.5  # seconds between two looks at what people hold and let go
+RETRY = 5.0  # seconds until a database that is gone is asked again
 
 
 def next_moment(workspace: Workspace, after: datetime) -> datetime | None:
@@ -48,7 +56,10 @@ async def play(
 async def run_until_stopped(
     workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
 ) -> None:
-    """Tick now and whenever something may be due, until ``stop`` is set; what is on the wire is finished."""
+    """Tick now and whenever something may be due, until ``stop`` is set; what is on the wire is finished.
+
+    ``told`` hears of each tick when it has planned, and of each channel when it has sent what there was.
+    """
     beside = [
         asyncio.create_task(tell_until_stopped(workspace, stop)),
         asyncio.create_task(attend_until_stopped(workspace, stop)),
@@ -64,21 +75,57 @@ async def run_until_stopped(
 async def _tick_until_stopped(
     workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
 ) -> None:
-    while not stop.is_set():
-        now = _now()
-        with suppress(BusyError):  # another run does the work; look again after the nap
-            told(now, await tick(workspace, now, clock=_now, stopping=stop.is_set))
-        pause = nap(workspace, _now())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause.total_seconds())
+    crew = Crew(workspace, clock=_now, stopping=stop.is_set, told=told)
+    try:
+        while not stop.is_set():
+            since = _now()
+            try:
+                held = await crew.off_loop(lambda: brakes(workspace))
+                with suppress(BusyError):  # another run does the work; look again after the nap
+                    await crew.tick(since)
+                await _rest(workspace, crew, stop, since=since, held=held)
+            except StoreError as error:
+                if not crew.at_work:  # who is at work waits for the database, and so do we
+                    raise
+                told(since, Tick(plan=Plan(), report=Report(problems=(str(error),))))
+                await _until(stop, crew.news, seconds=RETRY)
+    finally:
+        stop.set()
+        await crew.finish()
 
 
-def nap(workspace: Workspace, now: datetime) -> timedelta:
-    """Until the next slot or delivery. What is still overdue after a tick was held or its channel stopped:
-    it waits for the longest nap, or a wrong password would be tried every second.
+async def _rest(
+    workspace: Workspace, crew: Crew, stop: asyncio.Event, *, since: datetime, held: frozenset[str]
+) -> None:
+    """The nap after the tick of ``since``, which found this held; over when somebody lets a thing go on."""
+    pause = await crew.off_loop(lambda: nap(workspace, _now(), since=since))
+    end = time.monotonic() + pause.total_seconds()
+    while (left := end - time.monotonic()) > 0:
+        before, held = held, await crew.off_loop(lambda: brakes(workspace))
+        if before - held or await _until(stop, crew.news, seconds=min(left, GLANCE)):
+            return
+
+
+async def _until(*events: asyncio.Event, seconds: float) -> bool:
+    """Whether one of them was set within this time."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+    return bool(done)
+
+
+def nap(workspace: Workspace, now: datetime, *, since: datetime | None = None) -> timedelta:
+    """Until the next slot or delivery; a slot that passed since the last tick began is due at once.
+
+    What is still overdue after a tick was held or its channel stopped: it waits for the longest nap, or a
+    wrong password would be tried every second.
     """
-    moments = [m for m in (next_moment(workspace, now), workspace.ledger.next_due(now)) if m and m > now]
-    return max(timedelta(seconds=1), min([m - now for m in moments] + [LONGEST_NAP]))
+    slot, due = next_moment(workspace, since or now), workspace.ledger.next_due(now)
+    moments = [moment for moment in (slot, due if due and due > now else None) if moment]
+    return max(SHORTEST_NAP, min([m - now for m in moments] + [LONGEST_NAP]))
 
 
 def _now() -> datetime:

@@ -1,18 +1,23 @@
-"""One tick: recover, plan, render, record, send. A second one at the same moment finds nothing to do."""
+"""One tick: recover, plan, render, record, send. A second one at the same moment finds nothing to do.
+
+``tick`` does all of it and ends when nothing is left to send. The loop of ``bot run`` does the first part by
+``prepare`` and leaves the sending to a crew, one task for each channel (``crew.py``).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 from operator import add
+from typing import Any, Protocol, TypeVar, cast
 
+from bot.app.brakes import has_stop_file
 from bot.app.pacing import turnstile, wickets
 from bot.app.words import Outgoing, issue_variants, issue_words, post_words
 from bot.app.workspace import STOP_FILE, Workspace
@@ -29,6 +34,8 @@ from bot.store.chunks import Mailing
 from bot.store.lock import database_lock, tick_lock
 
 Clock = Callable[[], datetime]
+T = TypeVar("T")
+LIMITS = 5.0  # seconds to wait for a service that tells its limits: others may be due meanwhile
 log = logging.getLogger(__name__)
 
 
@@ -54,35 +61,91 @@ async def tick(
 
     Once ``stopping`` is true only the calls in flight are finished; the rest waits for the next tick.
     """
-    with _lock(workspace, dry_run=dry_run):
-        queue = workspace.read_queue()
+    if dry_run:
+        return await prepare(workspace, now, dry_run=True)
+    with run_lock(workspace):
         frozen = clock is None
         clock = clock or (lambda: now)
-        sender = None if dry_run else _sender(workspace, clock, stopping, frozen=frozen)
-        recovered = await _recover(workspace, sender, now) if sender else Report()
-        if not dry_run:
-            _note(workspace, queue, now)
-        plan, problems = _planned(workspace, queue, now)
-        outgoing, more = await _rendered(workspace, plan, refresh=not dry_run)
-        report = None
-        if sender:
-            _record(workspace, plan, outgoing, now)
-            mailers = mailers_of(workspace, clock, stopping, frozen=frozen)
-            report = recovered + await _send(sender, mailers)
-        return Tick(plan=plan, outgoing=outgoing, problems=(*problems, *more), report=report)
+        sender = _sender(workspace, clock, stopping, frozen=frozen)
+        recovered = recover_letters(workspace, now) + await sender.recover()
+        ticked = await prepare(workspace, now)
+        mailers = mailers_of(workspace, clock, stopping, frozen=frozen)
+        return replace(ticked, report=recovered + await _send(sender, mailers))
 
 
 @contextmanager
-def _lock(workspace: Workspace, *, dry_run: bool) -> Iterator[None]:
-    if dry_run:
-        yield
-        return
+def run_lock(workspace: Workspace) -> Iterator[Callable[[], bool]]:
+    """One run at a time, here and in the database; BusyError. Gives a way to ask whether it still holds."""
     name = f"{workspace.mode} {workspace.ledger.publication}"
-    with tick_lock(workspace.state_folder), database_lock(workspace.engine, name):
-        yield
+    with tick_lock(workspace.state_folder), database_lock(workspace.engine, name) as holds:
+        yield holds
+
+
+async def work_channel(
+    workspace: Workspace, channel: str, *, clock: Clock, stopping: Callable[[], bool]
+) -> Report:
+    """Ask about what is in doubt on this one channel, and send what is due there until nothing is."""
+    sender = _sender(workspace, clock, stopping, only=channel)
+    recovered = await sender.recover(channel)
+    mailers = mailers_of(workspace, clock, stopping, only=channel)
+    return recovered + await _send(sender, mailers)
 
 
 # --------------------------------------------------------------------------- planning
+
+
+class OffLoop(Protocol):
+    """Makes a call that waits for the disk; in the loop of a running bot, in a thread beside it."""
+
+    def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+async def _here(call: Callable[[], T]) -> T:
+    return call()
+
+
+async def prepare(
+    workspace: Workspace,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+    off_loop: OffLoop = _here,
+    ready: Callable[[str], None] = lambda _: None,
+) -> Tick:
+    """Plan what is due, find its final words and record it; nothing is sent yet.
+
+    Each channel by itself: ``ready`` hears its name when what is planned for it is in the ledger.
+    """
+
+    def planned() -> tuple[Plan, list[str]]:
+        queue = workspace.read_queue()
+        if not dry_run:
+            _note(workspace, queue, now)
+        return _planned(workspace, queue, now)
+
+    plan, problems = await off_loop(planned)
+    if not dry_run:
+        await off_loop(lambda: _record_skipped(workspace, plan))
+    whats: tuple[Issue | Post, ...] = (*plan.issues, *plan.posts)
+    words: dict[int, Outgoing | str] = {}
+
+    async def of_channel(name: str, places: Sequence[int]) -> None:
+        if not dry_run and any(isinstance(whats[place], Post) for place in places):
+            with suppress(TimeoutError):  # it keeps the limits that it knows
+                await asyncio.wait_for(workspace.channels[name].refresh(), LIMITS)
+        for place in places:
+            words[place] = await off_loop(partial(_words, workspace, whats[place]))
+        if not dry_run:
+            await off_loop(lambda: _record(workspace, [words[place] for place in places], now))
+        ready(name)
+
+    await all_of(of_channel(name, places) for name, places in _by_channel(workspace, whats).items())
+    found = [words[place] for place in range(len(whats))]
+    return Tick(
+        plan=plan,
+        outgoing=tuple(each for each in found if isinstance(each, Outgoing)),
+        problems=(*problems, *(each for each in found if isinstance(each, str))),
+    )
 
 
 def history(workspace: Workspace) -> History:
@@ -93,11 +156,6 @@ def history(workspace: Workspace) -> History:
             known, holds={"*": f"a file called {STOP_FILE} lies in {workspace.root}", **known.holds}
         )
     return known
-
-
-def has_stop_file(workspace: Workspace) -> bool:
-    """Whether somebody laid a file called STOP into the folder; a link that leads nowhere counts too."""
-    return os.path.lexists(workspace.root / STOP_FILE)
 
 
 def _note(workspace: Workspace, queue: Queue, now: datetime) -> None:
@@ -141,36 +199,37 @@ def blocking(item: Item, now: datetime) -> str:
 # --------------------------------------------------------------------------- rendering
 
 
-async def _rendered(
-    workspace: Workspace, plan: Plan, *, refresh: bool
-) -> tuple[tuple[Outgoing, ...], list[str]]:
-    """Final words for everything planned; what cannot be rendered is told and stays due."""
-    outgoing: list[Outgoing] = []
-    problems: list[str] = []
-    planned: tuple[Issue | Post, ...] = (*plan.issues, *plan.posts)
-    for what in planned:
-        try:
-            outgoing.append(await _words(workspace, what, refresh=refresh))
-        except (UserError, DeliveryError) as error:
-            problems.append(f"{what.id}: {error}")
-    return tuple(outgoing), problems
+def _by_channel(workspace: Workspace, whats: Iterable[Issue | Post]) -> dict[str, list[int]]:
+    """Their places in the plan."""
+    found: dict[str, list[int]] = {}
+    for place, what in enumerate(whats):
+        name = what.channel if isinstance(what, Post) else workspace.newsletter(what.newsletter).channel
+        found.setdefault(name, []).append(place)
+    return found
 
 
-async def _words(workspace: Workspace, what: Issue | Post, *, refresh: bool) -> Outgoing:
-    if isinstance(what, Issue):
-        return replace(issue_words(workspace, what), variants=issue_variants(workspace, what))
-    if refresh:
-        await workspace.channels[what.channel].refresh()
-    return post_words(workspace, what)
+def _words(workspace: Workspace, what: Issue | Post) -> Outgoing | str:
+    """Final words; or why it cannot be rendered: that is told, and it stays due."""
+    try:
+        if isinstance(what, Issue):
+            return replace(issue_words(workspace, what), variants=issue_variants(workspace, what))
+        return post_words(workspace, what)
+    except (UserError, DeliveryError) as error:
+        return f"{what.id}: {error}"
 
 
 # --------------------------------------------------------------------------- recording and sending
 
 
-def _record(workspace: Workspace, plan: Plan, outgoing: Iterable[Outgoing], now: datetime) -> None:
+def _record_skipped(workspace: Workspace, plan: Plan) -> None:
     for firing in plan.skipped:
         workspace.ledger.record_skipped(firing)
+
+
+def _record(workspace: Workspace, outgoing: Iterable[Outgoing | str], now: datetime) -> None:
     for out in outgoing:
+        if isinstance(out, str):
+            continue
         if isinstance(out.what, Issue):
             samples = workspace.settings.rehearsal_readers if workspace.mode == "rehearsal" else None
             workspace.mailings.record_issue(
@@ -180,8 +239,8 @@ def _record(workspace: Workspace, plan: Plan, outgoing: Iterable[Outgoing], now:
             workspace.ledger.record_post(out.what, out.message, out.channel, now)
 
 
-async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Report:
-    """After a crash: letters by their flight recorders, posts by asking their channels."""
+def recover_letters(workspace: Workspace, now: datetime) -> Report:
+    """After a crash: letters by their flight recorders. Posts are asked about by their sender."""
     resend = all(channel.resends for channel in mass_channels(workspace))
     found = workspace.mailings.recover(workspace.flights_folder, now, resend=resend)
     for subject, what in found.doubtful:
@@ -189,17 +248,39 @@ async def _recover(workspace: Workspace, sender: Sender, now: datetime) -> Repor
     unknown = Counter(subject for subject, what in found.doubtful if what.state is State.UNKNOWN)
     look = "look into the mail server's log, then run bot settle for those that bot status names"
     problems = tuple(f"{subject} may have gone out to {n:,} more; {look}" for subject, n in unknown.items())
-    return Report(problems=problems) + await sender.recover()
+    return Report(problems=problems)
+
+
+async def recover_strangers(workspace: Workspace, clock: Clock, off_loop: OffLoop) -> Report:
+    """What is in doubt on channels that are not set up any more: each is told."""
+    counts = await off_loop(workspace.ledger.counts)
+    in_doubt = {name for name, state in counts if state in (State.CLAIMED, State.UNKNOWN)}
+    sender = _sender(workspace, clock, lambda: True)
+    found = [await sender.recover(name) for name in sorted(in_doubt - workspace.channels.keys())]
+    return reduce(add, found, Report())
 
 
 async def _send(sender: Sender, mailers: Iterable[MailingSender]) -> Report:
-    """Posts and issues side by side: no channel waits for another."""
-    reports = await asyncio.gather(sender.run(), *(mailer.run() for mailer in mailers))
-    return reduce(add, reports)
+    """Posts and issues side by side: no channel waits for another, and a fault of one ends no other."""
+    return reduce(add, await all_of([sender.run(), *(mailer.run() for mailer in mailers)]))
+
+
+async def all_of(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Wait for every one, also when one of them fails; then raise the first failure."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("list[T]", results)
 
 
 def mailers_of(
-    workspace: Workspace, clock: Clock, stopping: Callable[[], bool], *, frozen: bool = False
+    workspace: Workspace,
+    clock: Clock,
+    stopping: Callable[[], bool],
+    *,
+    frozen: bool = False,
+    only: str | None = None,
 ) -> list[MailingSender]:
     """What works off the issues, one for each channel that carries a newsletter, at its pace.
 
@@ -210,6 +291,7 @@ def mailers_of(
             workspace, channel, clock, stopping, turnstile(workspace, channel.name, clock if frozen else None)
         )
         for channel in mass_channels(workspace)
+        if only in (None, channel.name)
     ]
 
 
@@ -245,10 +327,18 @@ def _mailer(
     )
 
 
-def _sender(workspace: Workspace, clock: Clock, stopping: Callable[[], bool], *, frozen: bool) -> Sender:
+def _sender(
+    workspace: Workspace,
+    clock: Clock,
+    stopping: Callable[[], bool],
+    *,
+    frozen: bool = False,
+    only: str | None = None,
+) -> Sender:
+    channels = workspace.channels
     return Sender(
         workspace.ledger,
-        workspace.channels,
+        channels if only is None else {name: channels[name] for name in channels if name == only},
         clock=clock,
         stopping=lambda: stopping() or has_stop_file(workspace),
         gates=wickets(workspace, clock if frozen else None),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import reduce
 from operator import add
 
 from sqlalchemy import make_url
 
+from bot.app.brakes import has_stop_file
 from bot.app.dispatcher import ProcrastinateDispatcher
-from bot.app.publish import Clock, has_stop_file, mailers_of, mass_channels
+from bot.app.publish import Clock, all_of, mailers_of, mass_channels
 from bot.app.workspace import Workspace
 from bot.errors import ConfigError, StoreError
 from bot.sender import Report
@@ -22,13 +24,28 @@ from bot.sender import Report
 SHARES = 16  # jobs for one issue: as many workers may be at it at once
 
 
-async def work_off(workspace: Workspace, clock: Clock, stopping: Callable[[], bool]) -> Report:
-    """Send what is due and free until nothing is, or until ``stopping``; what is on the wire is finished."""
+async def work_off(
+    workspace: Workspace, clock: Clock, stopping: Callable[[], bool], at_work: set[str] | None = None
+) -> Report:
+    """Send what is due and free until nothing is, or until ``stopping``; what is on the wire is finished.
+
+    Channels ``at_work`` in this process already are left alone, so that a slow one holds no other up.
+    """
+    at_work = set() if at_work is None else at_work
     if stopping() or has_stop_file(workspace):
         return Report()
     recovered = await asyncio.to_thread(recover, workspace, clock)
-    mailers = mailers_of(workspace, clock, stopping)
-    return reduce(add, await asyncio.gather(*(mailer.run() for mailer in mailers)), recovered)
+    free = {channel.name for channel in mass_channels(workspace)} - at_work
+    at_work |= free
+
+    async def one(name: str) -> Report:
+        try:
+            (mailer,) = mailers_of(workspace, clock, stopping, only=name)
+            return await mailer.run()
+        finally:
+            at_work.discard(name)
+
+    return reduce(add, await all_of(one(name) for name in sorted(free)), recovered)
 
 
 def recover(workspace: Workspace, clock: Clock) -> Report:
@@ -57,16 +74,29 @@ def dispatcher(
             "write postgresql://user:password@host/name, or use 'bot run' on one machine",
         )
 
+    at_work: set[str] = set()
+
     async def work() -> None:
         try:
-            told(await work_off(workspace, clock, stopping))
+            told(await work_off(workspace, clock, stopping, at_work))
         except StoreError as error:  # the queue stays; whoever sweeps next puts it in line again
             told(Report(problems=(str(error),)))
 
-    def due() -> Iterator[str]:
-        for mailing in workspace.mailings.open_issues(clock()):
-            yield from (f"{mailing.subject}/{share}" for share in range(SHARES))
-
     return ProcrastinateDispatcher(
-        url, work=work, due=due, tell=lambda problem: told(Report(problems=(problem,)))
+        url,
+        work=work,
+        due=lambda: _due(workspace, clock()),
+        tell=lambda problem: told(Report(problems=(problem,))),
+        concurrency=len({newsletter.channel for newsletter in workspace.settings.mailings}) or 1,
     )
+
+
+def _due(workspace: Workspace, now: datetime) -> Iterator[str]:
+    """What could be worked on; under another name once somebody lets its account go on."""
+    if has_stop_file(workspace):
+        return
+    found = workspace.mailings.open_issues(now)
+    rests = {halt.account for halt in workspace.pace.halts(now)} if found else set[str]()
+    for mailing in found:
+        suffix = "/rests" if workspace.settings.pace_of(mailing.channel).account in rests else ""
+        yield from (f"{mailing.subject}/{share}{suffix}" for share in range(SHARES))

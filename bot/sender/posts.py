@@ -68,15 +68,15 @@ class Sender:
             await _all(self._work(desk, channel) for channel in self.channels.values())
             return desk.report()
 
-    async def recover(self) -> Report:
-        """Settle what is in doubt. Call it first, under the lock, when nobody else sends.
+    async def recover(self, channel: str | None = None) -> Report:
+        """Settle what is in doubt. Call it first, under the lock, when nobody else sends on that channel.
 
         The channel's answer decides: a receipt settles it, a certain no puts it back in line, each time
         later; otherwise it stays unknown until a person answers.
         """
         with _Desk(self.clock) as desk:
-            await desk.off_loop(self.ledger.recover, self.clock())
-            doubtful = await desk.off_loop(self.ledger.deliveries, (State.UNKNOWN,), None, None, MANY)
+            await desk.off_loop(self.ledger.recover, self.clock(), channel)
+            doubtful = await desk.off_loop(self.ledger.deliveries, (State.UNKNOWN,), channel, None, MANY)
             by_channel: dict[str, list[Delivery]] = {}
             for delivery in doubtful:
                 by_channel.setdefault(delivery.channel, []).append(delivery)

@@ -115,12 +115,13 @@ class Ledger:
             else:
                 self._change(connection, delivery, self._in([was]))
 
-    def recover(self, now: datetime) -> list[Delivery]:
-        """After a crash: what was claimed may have gone out. Only under the lock, before any claim."""
+    def recover(self, now: datetime, channel: str | None = None) -> list[Delivery]:
+        """After a crash: what was claimed may have gone out. Only under the lock, before any claim there."""
+        wanted = [self._in([State.CLAIMED])] + ([_table.c.channel == channel] if channel else [])
         reason = "the program stopped during the call"
         query = (
             update(_table)
-            .where(self._in([State.CLAIMED]))
+            .where(*wanted)
             .values(state=State.UNKNOWN.value, settled_at=now, error=reason)
             .returning(_table)
         )

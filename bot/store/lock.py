@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from bot.errors import BusyError
 from bot.store.engine import session
@@ -21,7 +22,7 @@ _TAKE = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 def tick_lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; BusyError at once when another run has it. A process that dies lets go."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "tick.lock")
+    lock = FileLock(folder / "tick.lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -35,14 +36,16 @@ def tick_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def database_lock(engine: Engine, name: str) -> Iterator[None]:
+def database_lock(engine: Engine, name: str) -> Iterator[Callable[[], bool]]:
     """Hold this name among all that use this PostgreSQL; BusyError at once when another run has it.
+
+    Gives a way to ask whether it still holds: with its connection to the server it is gone.
 
     Without it a second run would take the posts that the first has on the wire for those of a dead one. A
     process that dies lets go. SQLite's file lies in the folder that ``tick_lock`` holds already.
     """
     if engine.dialect.name != "postgresql":
-        yield
+        yield lambda: True
         return
     with session(engine) as connection:
         connection.exec_driver_sql(_KEEPALIVE)
@@ -51,4 +54,12 @@ def database_lock(engine: Engine, name: str) -> Iterator[None]:
                 "another run of this publication is at work in the database; wait until it has ended, or stop"
                 " that one first; 'bot worker' is what helps to send"
             )
-        yield
+        yield lambda: _lives(connection)
+
+
+def _lives(connection: Connection) -> bool:
+    try:
+        connection.exec_driver_sql("SELECT 1")
+    except DBAPIError:
+        return False
+    return True
