@@ -9,13 +9,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, text
 
 from bot.app.dispatcher import ProcrastinateDispatcher
 from bot.app.workspace import Workspace
 from bot.errors import ConfigError
+from bot.store.engine import reading
+from bot.store.schema import chunk
 from tests.support.live_workspace import NOW
 from tests.support.plug import Machine, Sink, Trial, machine, plan, sink, subscribe, toll
 from tests.support.postgres import Cluster, cluster
+from tests.support.strikes import overtaken
 
 WORKER = ("worker",)
 LEASE = timedelta(seconds=60)
@@ -128,26 +132,67 @@ async def test_the_part_of_a_dead_machine_is_taken_over_after_its_lease(
 @pytest.mark.server
 @pytest.mark.xdist_group("postgresql")
 async def test_a_worker_that_slept_past_its_lease_harms_nothing(tmp_path: Path, mail: Sink, url: str) -> None:
-    """The other takes its part over; when it wakes, each repeat is one that the ledger knows."""
+    """The other takes its chunk over while it sleeps; awake again, it sends nothing more of it."""
     sleeper, other = machines(tmp_path, mail, url, 2)
-    subscribe(sleeper.here, 2_000)
+    sleeper.lease = other.lease = 3.0
+    subscribe(sleeper.here, 2_000)  # one chunk
     await plan(sleeper.here)
     await sleeper.start(NOW)
-    pause = lambda: sleeper.process.send_signal(signal.SIGSTOP)  # noqa: E731
-    assert await mail.after(200, pause, patience=30)
+    await fallen_asleep(sleeper, mail)
+    halfway, taken = mail.halfway, mail.copies.total()
 
-    await other.start(NOW + 2 * LEASE)
-    await other.ready.wait()
-    while await mail.after(1, lambda: None, patience=3):
+    await other.start(NOW)
+    overtook = await overtaken(sleeper)
+    while await mail.after(1, lambda: None, patience=2):
         pass
-    sleeper.process.send_signal(signal.SIGCONT)
-    while await mail.after(1, lambda: None, patience=3):
+    while_asleep, asleep = mail.copies.total() - taken, len(mail.copies)
+    sleeper.wake()
+    while await mail.after(1, lambda: None, patience=2):
         pass
-    ends = await asyncio.gather(told_to_stop(sleeper), told_to_stop(other))
+    awake = mail.copies.total() - taken - while_asleep
+    ends = await asyncio.gather(*(told_to_stop(each) for each in (sleeper, other)))
     found = await Trial([other], mail).settled()
 
+    assert (overtook, fences(other)) == (1, [2]), "nobody took the chunk over"
+    assert asleep == 2_000 > taken, "the other has not sent the rest of it"
+    assert while_asleep >= 2_000 - taken
+    assert awake <= halfway, "it went on with letters that were not its own any more"
     assert ends == [0, 0], sleeper.complaint + other.complaint
     assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
+    assert found.doubts <= 2 * 250 + 4
+
+
+async def fallen_asleep(sleeper: Machine, mail: Sink) -> None:
+    """Stopped with letters in its hands, and not within a transaction: that would keep its chunk for it."""
+    ledger = Workspace(sleeper.here)
+    try:
+        for _ in range(20):
+            assert await mail.after(100, sleeper.stop, patience=30)
+            if not await asyncio.to_thread(transactions, ledger):
+                return
+            sleeper.wake()
+    finally:
+        ledger.engine.dispose()
+    raise AssertionError("it is always in the middle of a transaction")
+
+
+def transactions(ledger: Workspace) -> int:
+    """How many are open in the database, but for our own."""
+    open_ones = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+    )
+    with reading(ledger.engine) as connection:
+        return int(connection.execute(open_ones).scalar_one())
+
+
+def fences(each: Machine) -> list[int]:
+    """How many owners each chunk has had."""
+    ledger = Workspace(each.here)
+    with reading(ledger.engine) as connection:
+        found = list(connection.scalars(select(chunk.c.fence).order_by(chunk.c.number)))
+    ledger.engine.dispose()
+    return found
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ async def overtaken(victim: Machine, *, patience: float = 20) -> int:
         before = left = await asyncio.to_thread(leased)
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while left := await asyncio.to_thread(leased):
+                while left := await asyncio.to_thread(leased):  # noqa: ASYNC110 - it is in a database
                     await asyncio.sleep(0.1)
         return before - left
     finally:
