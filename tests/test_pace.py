@@ -454,6 +454,8 @@ def test_a_day_of_the_warm_up_ends_at_midnight_of_the_publication(
         (TemporaryFailure("too many", code=429), Outcome.THROTTLED),
         (TemporaryFailure("wait", retry_after=seconds(9)), Outcome.THROTTLED),
         (TemporaryFailure("greylisted", code=450), None),
+        (TemporaryFailure("refused the recipient: 452 4.3.1 full disk", code=452), Outcome.THROTTLED),
+        (TemporaryFailure("refused the recipient: 452 4.2.2 over quota", code=452), None),
         (PermanentFailure("unknown", code=550, blame=Blame.RECIPIENT), Outcome.REFUSED),
         (PermanentFailure("spam", code=554), None),
         (UnknownOutcome("lost"), None),

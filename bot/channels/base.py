@@ -7,7 +7,7 @@ one template: the module names its ``TYPE``, its ``Options`` (what ``[channels.<
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -156,6 +156,15 @@ class Lines(Protocol):
     @property
     def down(self) -> bool:
         """Nobody at the other end has done their work twice in a row: waiting here would help nothing."""
+        ...
+
+    @property
+    def has_another(self) -> bool:
+        """What one of several at the other end does not take now, another one may."""
+        ...
+
+    def unsent(self) -> Sequence[Parcel]:
+        """Take back what was pulled and is certainly not sent, while nobody has it in hand."""
         ...
 
     async def run(self) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -113,7 +113,7 @@ class Filed:
 class FileLines:
     """Writes what it pulls, one after the other, until it is stopped."""
 
-    down = False
+    down = has_another = False
 
     def __init__(
         self,
@@ -137,6 +137,9 @@ class FileLines:
                 self._news.clear()
             else:
                 await self._write(parcel)
+
+    def unsent(self) -> Sequence[FiledParcel]:
+        return ()
 
     def wake(self) -> None:
         self._news.set()

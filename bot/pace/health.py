@@ -6,6 +6,7 @@ long forgotten: they are counted among all that was taken in this week of sendin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +19,7 @@ FIRST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=15)
 CALM = 100  # accepted ones in a row that take one strike away
 WEEK = timedelta(days=7)
 _SLOW_DOWN = {421, 429, 452, 454}
+_MAILBOX = re.compile(r"\b452 4\.[12]\.")  # of RFC 3463: that one is full, or not there; it is not our haste
 
 
 class Outcome(StrEnum):
@@ -62,7 +64,8 @@ def outcome_of(answer: str | DeliveryError | None) -> Outcome | None:
     if answer is None or isinstance(answer, str):
         return Outcome.ACCEPTED
     if isinstance(answer, TemporaryFailure):
-        slow = answer.code in _SLOW_DOWN or answer.retry_after is not None
+        slow = answer.code in _SLOW_DOWN and not _MAILBOX.search(answer.problem)
+        slow = slow or answer.retry_after is not None
         return Outcome.THROTTLED if slow else None
     refused = isinstance(answer, PermanentFailure) and answer.blame is Blame.RECIPIENT
     return Outcome.REFUSED if refused else None

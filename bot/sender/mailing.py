@@ -275,6 +275,8 @@ class MailingSender:
 
     def _trouble(self, relay: str, failure: DeliveryError) -> None:
         log.warning("%s: %s", self._channel.name, without_addresses(failure.problem))
+        if not self._lines.has_another and self._gate.slows(failure):
+            self._ready.extendleft(letter.tag for letter in self._lines.unsent())
         if self._lines.down and not isinstance(failure, PermanentFailure):  # that ends the lines by itself
             self._fail(failure)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.errors import DeliveryError, StoreError
-from bot.pace import KEPT, Allowance, Grant, Outcome, PaceRules
+from bot.pace import KEPT, Allowance, Grant, Outcome, PaceRules, outcome_of
 from bot.store.chunks import Claimed
 from bot.store.pace import Pace
 
@@ -51,6 +51,9 @@ class Open:
     def note(self, address: str, outcome: str | DeliveryError) -> None:
         """Nobody asks."""
 
+    def slows(self, failure: DeliveryError) -> bool:
+        return False
+
     async def keep(
         self,
         waiting: Callable[[], list[str]],
@@ -80,6 +83,7 @@ class Turnstile:
         self._allowance = Allowance()
         self._free = False  # an unlimited account that neither rests nor pauses
         self._again = 0.0  # when it is worth asking the store
+        self._hurt = False  # an answer asked us to slow down, and the store does not know yet
         self._asked_for = asyncio.Event()
         self._taken = self._told = 0  # letters, and those of them of which the store has heard
         self.said: list[str] = []
@@ -98,13 +102,26 @@ class Turnstile:
         return False
 
     def note(self, address: str, outcome: str | DeliveryError) -> None:
-        """What an answer says about the account, and about a domain with limits of its own."""
+        """What an answer says about the account, and about a domain with limits of its own.
+
+        If it asks us to slow down, nobody passes until that is written.
+        """
         if isinstance(outcome, str):
             self._taken += 1
-        else:
+        elif not self.slows(outcome):
             self._store.note(self._account, outcome)
         if self._rules.domains and (domain := self.domain(address)):
             self._store.note(self._account, outcome, domain=domain)
+
+    def slows(self, failure: DeliveryError) -> bool:
+        """Whether it asks us to slow down; then that is noted, and nobody passes."""
+        if outcome_of(failure) is not Outcome.THROTTLED:
+            return False
+        self._store.note(self._account, failure)
+        self._allowance.clear()
+        self._free, self._hurt = False, True
+        self._asked_for.set()
+        return True
 
     async def keep(
         self,
@@ -119,9 +136,9 @@ class Turnstile:
         looked = time.monotonic()
         while True:
             with suppress(StoreError):  # whoever exchanges letters waits for the database, and says so
-                if time.monotonic() - looked >= LOOK:
+                if self._hurt or time.monotonic() - looked >= LOOK:
                     looked = time.monotonic()
-                    await call(self.flush)
+                    await self._write(call)
                 if self._needs_more() and (wants := Counter(map(self.domain, waiting()))):
                     self._again = time.monotonic() + LOOK
                     await self._reserve(wants, closed, aside, call)
@@ -129,6 +146,15 @@ class Turnstile:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked_for.wait(), self._nap())
             self._asked_for.clear()
+
+    async def _write(self, call: OffLoop) -> None:
+        """What was noted; if that was a wish to slow down, nobody asks for slots until it is written."""
+        hurt, self._hurt = self._hurt, False
+        if hurt:
+            self._again = time.monotonic() + LOOK
+        await call(self.flush)
+        if hurt:
+            self._again = 0.0
 
     def flush(self) -> None:
         """Write what was noted; an account that pauses because of it says why."""
@@ -148,6 +174,8 @@ class Turnstile:
         grant: Grant = await call(
             lambda: self._store.reserve(self._account, self._rules, want, kept=KEPT, now=self._now())
         )
+        if self._hurt:
+            return  # it was granted before the answer that asked us to slow down; ask again
         wait = grant.wait.total_seconds()
         self._free = bool(grant.count) and self._rules.is_unlimited
         if self._free:

@@ -68,6 +68,12 @@ class Lines:
         """Every relay has failed twice in a row, and none does its work now."""
         return all(desk.health.failures >= DOWN and not desk.does_its_work for desk in self._desks)
 
+    @property
+    def has_another(self) -> bool:
+        """One of several relays does not rest: what another does not take now may go over that one."""
+        now = self._clock()
+        return len(self._desks) > 1 and any(now >= desk.health.rested_until for desk in self._desks)
+
     def wake(self) -> None:
         """There may be letters again, or it is time to look at the clock again."""
         for wire in self._wires():
