@@ -6,6 +6,7 @@ Each table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``; a test fails
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -101,7 +102,14 @@ def kept() -> str:
     return "\n".join(["| table | columns | what for | how long |", "|---|---|---|---|", *rows])
 
 
-TABLES = {"options": options, "commands": commands, "kept": kept}
+def floors() -> str:
+    """Which rooms of the house stand above which, as the import rules have it."""
+    rules = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rooms = [re.sub(r"\s*\|?\s*\([^)]*\)", "", floor).replace("bot.", "") for floor in rules[0]["layers"]]
+    return "\n".join(["```", *(f"{'-> ' * (n > 0)}{floor}" for n, floor in enumerate(rooms)), "```"])
+
+
+TABLES = {"options": options, "commands": commands, "kept": kept, "floors": floors}
 
 
 def renewed(page: str) -> str:

@@ -65,3 +65,12 @@ def test_every_exit_code_is_documented() -> None:
     listed = {int(code) for code in re.findall(r"(?m)^\| (\d+) \|", (ROOT / "docs/operators.md").read_text())}
 
     assert codes(BroadsideError) <= listed
+
+
+def test_every_room_of_the_house_is_described() -> None:
+    """A stranger finds each module and package of bot/ in the developers' page."""
+    page = (ROOT / "docs/developers.md").read_text()
+    named = set(re.findall(r"(?m)^  ([a-z]+(?:/|\.py))", page))
+
+    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "bot").glob("[a-z]*")}
+    assert named == rooms
