@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import BusyError
 from bot.store.engine import session
@@ -16,6 +16,7 @@ from bot.store.engine import session
 # How soon a server notices that a machine is gone, lock and all: within two minutes instead of two hours.
 _KEEPALIVE = "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 5"
 _TAKE = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+_LET_GO = text("SELECT pg_advisory_unlock_all()")  # the end of the connection alone is noticed a little later
 
 
 @contextmanager
@@ -54,12 +55,16 @@ def database_lock(engine: Engine, name: str) -> Iterator[Callable[[], bool]]:
                 "another run of this publication is at work in the database; wait until it has ended, or stop"
                 " that one first; 'bot worker' is what helps to send"
             )
-        yield lambda: _lives(connection)
+        try:
+            yield lambda: _lives(connection)
+        finally:
+            with suppress(SQLAlchemyError):  # the server may be gone, and with it what was held
+                connection.execute(_LET_GO)
 
 
 def _lives(connection: Connection) -> bool:
     try:
         connection.exec_driver_sql("SELECT 1")
-    except DBAPIError:
+    except SQLAlchemyError:  # a connection that was lost has several words for it
         return False
     return True
