@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,11 +13,13 @@ import pytest
 
 from bot.app.crew import Crew
 from bot.app.loop import SHORTEST_NAP, nap
-from bot.app.publish import Tick, tick
+from bot.app.publish import Tick, run_lock, tick
 from bot.app.readers import add_reader
 from bot.app.workspace import Workspace
 from bot.errors import BusyError
 from bot.model import State
+from bot.sender import Report
+from bot.store.lock import database_lock
 from tests.support.live_workspace import (
     NOW,
     SETTINGS,
@@ -31,6 +33,7 @@ from tests.support.live_workspace import (
     start,
 )
 from tests.support.mastodon_server import POST_STATUS, MastodonServer
+from tests.support.postgres import Cluster
 from tests.support.slow_sink import SlowSink, slow_sink
 from tests.support.smtp_server import self_made_certificate
 
@@ -201,6 +204,91 @@ async def test_the_lock_is_held_until_the_last_channel_rests(tmp_path: Path, cer
 
     assert told.sent("mail") == 3
     assert len(live.mail.taken) == 3, "begun twice"
+
+
+async def test_a_channel_that_ends_as_a_tick_begins_leaves_it_the_lock(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look whether the lock still holds and the tick itself nobody lets go of it."""
+    workspace, go, held = sharing(tmp_path, store_url), asyncio.Event(), list[bool]()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("bot.app.crew.work_channel", waiting_for(go))
+    at_work = Crew(
+        workspace, clock=lambda: NOW, stopping=lambda: False, told=lambda *_: held.append(is_held(workspace))
+    )
+    await at_work.tick(NOW)
+    holds = at_work._holds
+
+    def slowly() -> bool:
+        loop.call_soon_threadsafe(go.set)
+        time.sleep(0.2)
+        return holds()
+
+    at_work._holds = slowly
+    await at_work.tick(NOW + MINUTE)
+    await at_work.finish()
+    after = is_held(workspace)
+    await close(workspace)
+
+    assert len(held) == 2
+    assert all(held)
+    assert not after
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_a_lock_that_went_to_another_run_is_asked_for_again_and_again(
+    tmp_path: Path, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database forgot it while a channel was at work; when the other run has ended it is ours again."""
+    url = postgres.database("t1")
+    workspace, go = sharing(tmp_path, url), asyncio.Event()
+    monkeypatch.setattr("bot.app.crew.work_channel", waiting_for(go))
+    at_work = crew(workspace, Ear())
+    await at_work.tick(NOW)
+    with workspace.engine.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+    name = f"{workspace.mode} {workspace.ledger.publication}"
+    with database_lock(workspace.engine, name):
+        for _ in range(2):
+            with pytest.raises(BusyError):
+                await at_work.tick(NOW)
+    await at_work.tick(NOW)
+    again = is_held(workspace)
+    go.set()
+    await at_work.finish()
+    await close(workspace)
+    postgres.drop(url)
+
+    assert again
+
+
+def sharing(folder: Path, url: str) -> Workspace:
+    """A workspace on this database."""
+    here = make_live(folder / "news", SETTINGS.format(port=1))
+    with (here / ".env").open("a") as file:
+        file.write(f"BOT_DATABASE_URL={url}\n")
+    return Workspace(here)
+
+
+def waiting_for(go: asyncio.Event) -> Callable[..., Awaitable[Report]]:
+    async def work(*_: object, **__: object) -> Report:
+        await go.wait()
+        return Report()
+
+    return work
+
+
+def is_held(workspace: Workspace) -> bool:
+    """Whether another run would be told that one is at work."""
+    try:
+        with run_lock(workspace):
+            return False
+    except BusyError:
+        return True
 
 
 async def test_who_was_asked_for_while_at_work_is_news_when_it_ends(live_and_crew: tuple[Live, Crew]) -> None:

@@ -72,9 +72,9 @@ class Crew:
     async def tick(self, now: datetime) -> None:
         """Plan what is due, and begin the work of the channels. BusyError when another run has the lock."""
         self.news.clear()
-        await self.off_loop(self._take_lock)
-        self._ticking = True
+        self._ticking = True  # first: who comes to its end while we look at the lock keeps it
         try:
+            await self.off_loop(self._take_lock)
             self._told(now, await self._prepared(now))
         finally:
             self._ticking = False
@@ -150,6 +150,7 @@ class Crew:
         """From now on; what is held from before holds on, unless the database has forgotten it."""
         if self._holds():
             return
+        self._holds = _never
         self._lock.close()
         with ExitStack() as stack:
             self._holds = stack.enter_context(run_lock(self._workspace))
