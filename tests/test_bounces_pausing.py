@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,22 @@ async def test_bounces_that_come_back_later_pause_it_too(tmp_path: Path, store_u
     (said,) = enough.problems
     assert said.startswith("mail: paused, because 3 of the last 10 letters came back (the limit is 20.0%)")
     assert (paused.paused, paused.paused_at) == (said, LATER)
+
+
+@pytest.mark.parametrize("age", [timedelta(days=50), timedelta(hours=3), timedelta(minutes=30)])
+async def test_one_letter_in_the_wrong_hands_pauses_nothing(tmp_path: Path, age: timedelta) -> None:
+    """Whoever has it can write as many reports as they like, with whatever date in them."""
+    async with smtp_server() as mail:
+        workspace = await sent(made(tmp_path, mail, readers=2))
+        date = f"Date: {format_datetime(LATER - age)}\n".encode()
+        reports = [date + dsn(FULL, "5.2.2", to=mail.taken[0].sender, text=str(n)) for n in range(40)]
+        put(workspace.root, reports)
+        found = read(workspace)
+        counted = row(workspace)
+        workspace.release()
+
+    assert (found.kinds, found.problems) == ({"full": 40}, ())
+    assert (counted.returned, counted.paused) == (int(LATER - age >= NOW), "")
 
 
 @pytest.mark.parametrize("way", ["no token", "dry run", "seen before", "no channel"])

@@ -31,6 +31,7 @@ A_DAY = timedelta(days=1)
 OLDEST = timedelta(days=60)  # a mail that claims to be older is taken for as old as that
 _SAFELY = timedelta(minutes=10)  # clocks of several workers
 _SENT_BEFORE = timedelta(days=30)  # how far before the first bounce a letter may have gone out
+_COUNTED = timedelta(days=14)  # for the pace, which compares it with two weeks of sending
 _DATE = re.compile(rb"(?im)^date:[ \t]*([^\r\n]{5,60})")
 _LINK = re.compile(rb"/u/([a-z][a-z0-9_]{0,39})/([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
 _LINKS = 20
@@ -166,12 +167,18 @@ class _Desk:
     def _weigh(self, bounce: Bounce) -> None:
         """Tell the pace of the account that carried the letter; a reader counts once for each letter.
 
-        Only with a token of ours, because anybody can write a report. What was refused while we were sending
-        was counted then. After a crash it may be missing there, and is never counted twice.
+        Only with a token of ours, because anybody can write a report; and only what came lately, behind a
+        letter that it can be about: whoever has one letter can write any date into as many as they like. What
+        was refused while we were sending was counted then. After a crash it may be missing there, and is
+        never counted twice.
         """
-        outcome, since = _OUTCOMES.get(Kind(bounce.kind)), bounce.at - _SENT_BEFORE
-        letter = self._store.latest_letter(bounce.subscriber, self._workspace.mode, since=since)
-        if outcome is None or letter is None or letter.channel not in self._workspace.settings.channels:
+        outcome = _OUTCOMES.get(Kind(bounce.kind))
+        if outcome is None or bounce.at < self._now - _COUNTED:
+            return
+        since, until = bounce.at - _SENT_BEFORE, bounce.at + _SAFELY
+        of, mode = bounce.subscriber, self._workspace.mode
+        letter = self._store.latest_letter(of, mode, since=since, until=until)
+        if letter is None or letter.channel not in self._workspace.settings.channels:
             return
         for other in self._store.history(bounce.subscriber):
             same = _OUTCOMES.get(Kind(other.kind)) is outcome and other.source != Source.SMTP

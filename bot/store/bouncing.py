@@ -183,15 +183,17 @@ class Bounces:
             found = letters_to(connection, subscriber, recent)
             return sorted(one.at for one in found if one.state is State.SENT and one.at and one.at > since)
 
-    def latest_letter(self, subscriber: str, mode: str, *, since: datetime) -> Carried | None:
-        """The latest letter to this reader that was accepted, of the issues after that moment."""
+    def latest_letter(
+        self, subscriber: str, mode: str, *, since: datetime, until: datetime
+    ) -> Carried | None:
+        """The latest letter to this reader that was accepted until then, of the issues after ``since``."""
         issue = schema.issue.c
         with reading(self.engine) as connection:
             recent = (issue.mode == mode) & (issue.recorded_at > since)
             times = {
                 one.at: one.subject
                 for one in letters_to(connection, subscriber, recent)
-                if one.state is State.SENT and one.at
+                if one.state is State.SENT and one.at and one.at <= until
             }
             if not times:
                 return None
