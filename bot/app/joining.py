@@ -11,6 +11,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
@@ -20,7 +21,7 @@ from bot.app.pacing import rest_if_asked, wicket_for
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
 from bot.audience.confirming import confirm_token, in_time
-from bot.errors import AudienceError, DeliveryError, TemporaryFailure, UnknownOutcome
+from bot.errors import AudienceError, DeliveryError, StoreError, TemporaryFailure, UnknownOutcome
 from bot.model import ListFields, Message, Newsletter, Recipient, delivery_key
 from bot.rendering.text import wrap
 from bot.sender import Wicket
@@ -166,7 +167,7 @@ async def send_confirmation(
         channel = workspace.newsletter(request.newsletters[0]).channel
         gate = wicket_for(workspace, channel, request.address, patience=patience)
         done = await _sent(workspace, request, message, gate, PAUSES if pauses is None else pauses, now)
-    except asyncio.CancelledError:  # stopped between two tries: whoever starts next goes on
+    except (asyncio.CancelledError, StoreError):  # stopped between two tries: whoever looks next goes on
         done = Errand.WAITS
         raise
     finally:
@@ -181,8 +182,20 @@ async def send_unsent(workspace: Workspace, *, now: datetime) -> int:
     A server died in between, or the account's pace had no room. An account that has none now is not asked
     again for each of them.
     """
-    waiting = await asyncio.to_thread(workspace.joining.unsent, before=now - GRACE)
     sent, shut = 0, set[str]()
+    seen: set[str] | None = None
+    while seen != shut:  # behind those that cannot go may be others
+        seen = set(shut)
+        waiting = await asyncio.to_thread(workspace.joining.unsent, before=now - GRACE, besides=seen)
+        sent += await _send_all(workspace, waiting, shut, now)
+    return sent
+
+
+async def _send_all(
+    workspace: Workspace, waiting: Sequence[SignupRequest], shut: set[str], now: datetime
+) -> int:
+    """How many went; ``shut`` are the newsletters whose account has no room, and grows."""
+    sent = 0
     for request in waiting:
         newsletter = request.newsletters[0]
         if newsletter in shut:
@@ -229,11 +242,12 @@ async def _sent(
     for pause in (*pauses, None):
         if gate and not await gate.room(1, call=asyncio.to_thread):
             return _waits(newsletter.channel, gate)
-        if await asyncio.to_thread(_held, workspace, newsletter):
+        held = await asyncio.to_thread(_held, workspace, newsletter)
+        if not await _taken(workspace, request, now):  # also before it is given up: its link may be out
+            return Errand.DONE  # somebody else sends it, or nobody waits for it any more
+        if held:
             _log.warning("a confirmation was not sent: %s is on hold", newsletter.channel)
             return Errand.FAILED
-        if not await asyncio.to_thread(workspace.joining.take, request.id, now=now):
-            return Errand.DONE  # somebody else sends it, or nobody waits for it any more
         if gate and not await _has_its_turn(workspace, request, gate):
             return _waits(newsletter.channel, gate)
         try:
@@ -254,6 +268,18 @@ async def _sent(
         else:
             return Errand.DONE
     return Errand.FAILED
+
+
+async def _taken(workspace: Workspace, request: SignupRequest, now: datetime) -> bool:
+    """Whether it is ours to send. Told to stop meanwhile, it is as if nobody had taken it."""
+    taking = asyncio.create_task(asyncio.to_thread(workspace.joining.take, request.id, now=now))
+    try:
+        return await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        with suppress(StoreError):
+            if await taking:
+                await asyncio.to_thread(workspace.joining.give_back, request.id)
+        raise
 
 
 async def _has_its_turn(workspace: Workspace, request: SignupRequest, gate: Wicket) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, tzinfo
 
 from bot.app.workspace import Workspace
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, StoreError
 from bot.pace import Outcome, outcome_of
 from bot.sender import Turnstile, Wicket
 from bot.sender.turnstile import TOO_LONG
@@ -44,7 +45,8 @@ async def rest_if_asked(gate: Wicket | None, error: DeliveryError) -> None:
     """
     if gate and outcome_of(error) is Outcome.THROTTLED:
         gate.note(error)
-        await gate.flush(call=asyncio.to_thread)
+        with suppress(StoreError):  # what became of the mail counts more; it is written with the next one
+            await gate.flush(call=asyncio.to_thread)
 
 
 def turnstile(workspace: Workspace, channel: str, clock: Clock | None) -> Turnstile | None:

@@ -145,10 +145,15 @@ class Joining:
         with writing(self.engine) as connection:
             connection.execute(update(signup).where(signup.c.id == signup_id).values(mailed_at=None))
 
-    def unsent(self, *, before: datetime) -> list[SignupRequest]:
-        """Whose mail was decided on before that moment, and never tried: whoever was to send it died."""
+    def unsent(self, *, before: datetime, besides: Collection[str] = ()) -> list[SignupRequest]:
+        """Whose mail was decided on before that moment, and never tried: the first of them.
+
+        ``besides`` are newsletters that cannot be asked back for now: those who named one of them first.
+        """
         waits = signup.c.mailed_at.is_(None) & signup.c.confirmed_at.is_(None)
         query = _with_words().where(waits, signup.c.asked_at <= before, signup.c.asked_at > before - WAITS)
+        for name in besides:
+            query = query.where(~(signup.c.newsletters + " ").startswith(f"{name} ", autoescape=True))
         with reading(self.engine) as connection:
             return [
                 _request(row) for row in connection.execute(query.order_by(signup.c.asked_at).limit(_SOME))

@@ -46,6 +46,7 @@ def create_app(
             asyncio.create_task(forget_until_stopped(workspace, stop, clock=clock)),
         ]
         yield
+        stop.set()
         for chore in chores:  # a mail that is on its way is not waited for: whoever starts next goes on
             chore.cancel()
         await asyncio.wait(chores)
