@@ -269,6 +269,18 @@ def test_what_is_our_fault_stops_the_channel_and_no_reader(post: Post) -> None:
     assert report(post.here, now=NOW + timedelta(minutes=1)).faults == FAULTS
 
 
+def test_words_of_anybody_hold_nothing(post: Post) -> None:
+    """Whoever knows the addresses of five readers can write such reports; they are only noted."""
+    for number, address in enumerate(addresses(FAULTS)):
+        post.put(dsn("550 5.7.1 Message rejected as spam", "5.7.1", recipient=address), str(number))
+
+    found = post.read()
+
+    assert (found.kinds, found.problems) == ({"sender": FAULTS}, ())
+    assert post.here.ledger.holds() == {}
+    assert report(post.here, now=NOW).faults == 0
+
+
 def test_a_channel_that_was_released_is_not_held_again_by_the_same_mails(post: Post) -> None:
     for number in range(FAULTS):
         post.put(dsn("550 5.7.1 Message rejected as spam", "5.7.1", to=post.path(number)), str(number))

@@ -92,7 +92,7 @@ def report(workspace: Workspace, *, now: datetime, days: int = 30) -> BounceRepo
         since=since,
         returned=tuple(returns.returned(workspace.engine, since)),
         stopped=returns.stopped(workspace.engine, since),
-        faults=returns.readers_with(workspace.engine, Kind.SENDER, now - A_DAY),
+        faults=_faults(workspace, now - A_DAY),
     )
 
 
@@ -223,7 +223,7 @@ class _Desk:
             new = self._store.record(bounce)
         if new:
             self._kinds[bounce.kind] += 1
-            self._new_faults += bounce.kind == Kind.SENDER
+            self._new_faults += bounce.kind == Kind.SENDER and bounce.source != Source.TEXT
             log.info("a mail came back: %s %s", bounce.kind, bounce.code, extra={"source": bounce.source})
         else:
             self._again += 1
@@ -276,13 +276,18 @@ class _Desk:
         since = self._now - A_DAY
         told = returns.returned(self._workspace.engine, since)
         said = next((f"{each.code} {each.said}".strip() for each in told if each.kind == Kind.SENDER), "")
-        count = returns.readers_with(self._workspace.engine, Kind.SENDER, since)
+        count = _faults(self._workspace, since)
         words = f"the mail systems of {count} readers blamed us within a day; the most said: {said[:200]}"
         if count >= FAULTS and not self.dry_run:
             hold_channels(self._workspace, words, self._now)
             words += "; email is held: mend it (bot doctor --dns), then bot resume"
         log.warning("%s", words)
         return (words,)
+
+
+def _faults(workspace: Workspace, since: datetime) -> int:
+    """How many readers' servers blamed us. Words without a token say nothing: anybody can write them."""
+    return returns.readers_with(workspace.engine, Kind.SENDER, since, besides=Source.TEXT)
 
 
 def hold_channels(workspace: Workspace, reason: str, now: datetime) -> None:

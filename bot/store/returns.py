@@ -40,10 +40,10 @@ def returned(engine: Engine, since: datetime) -> list[Returned]:
         ]
 
 
-def readers_with(engine: Engine, kind: str, since: datetime) -> int:
-    """How many readers something of this kind came back of after that moment."""
+def readers_with(engine: Engine, kind: str, since: datetime, *, besides: str) -> int:
+    """How many readers something of this kind came back of after that moment, ``besides`` one source."""
     query = select(func.count(_bounce.subscriber_id.distinct())).where(
-        _bounce.kind == kind, _bounce.at > since
+        _bounce.kind == kind, _bounce.at > since, _bounce.source != besides
     )
     with reading(engine) as connection:
         return connection.scalar(query) or 0
