@@ -33,7 +33,8 @@ async def repeat_until_stopped(
             _log.log(level, "%s: %s; it is tried again", failed, wrong)
         told = wrong
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), every.total_seconds())
+            async with asyncio.timeout(every.total_seconds()):
+                await stop.wait()
 
 
 def _said(error: Exception) -> tuple[str, int]:

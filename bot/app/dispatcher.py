@@ -92,7 +92,8 @@ class ProcrastinateDispatcher:
             except (ConnectorException, StoreError) as error:
                 self._tell(f"the database does not answer, waiting for it: {' '.join(str(error).split())}")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), RETRY)
+                    async with asyncio.timeout(RETRY):
+                        await stop.wait()
 
     # ----------------------------------------------------------------- within an open queue
 
@@ -134,7 +135,8 @@ class ProcrastinateDispatcher:
         end = time.monotonic() + SWEEP
         while time.monotonic() < end:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._worked.wait(), GLANCE)
+                async with asyncio.timeout(GLANCE):
+                    await self._worked.wait()
             self._worked.clear()
             before, seen = seen, set(await self._names())
             if seen - before:

@@ -144,7 +144,8 @@ class Turnstile:
                     await self._reserve(wants, closed, aside, call)
             wake()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked_for.wait(), self._nap())
+                async with asyncio.timeout(self._nap()):
+                    await self._asked_for.wait()
             self._asked_for.clear()
 
     async def _write(self, call: OffLoop) -> None:
