@@ -16,6 +16,7 @@ import pytest
 from bot.model import State
 from bot.store.chunks import short_name
 from bot.store.flight import wrecks
+from tests.support.commands import Ran
 from tests.support.live_workspace import NOW, addresses, deliveries, ended, mail_only, start
 from tests.support.smtp_server import Server, Taken, smtp_server
 
@@ -61,6 +62,79 @@ async def test_twenty_kills_lose_nobody_and_every_repeat_is_known(tmp_path: Path
 
 
 HOUR = timedelta(hours=1)
+ISSUE = "weekly@2026-11-27T09:00+07:00"
+
+
+@pytest.mark.timeout(120)
+async def test_what_may_have_gone_out_twice_is_named(tmp_path: Path) -> None:
+    """By the run that comes after the kill, and by the status for ever; it asks nobody for anything."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=40)
+        names = await struck(here, mail)
+        ran = await ended(await start(here, NOW + HOUR, "run", "--once"))
+        again = await ended(await start(here, NOW + 2 * HOUR, "run", "--once"))
+        status = await ended(await start(here, NOW + 2 * HOUR, "status"))
+
+    said = f"mail: {ISSUE}: {letters(names)} may have gone out twice: {', '.join(names)}; "
+    assert said in ran.err
+    assert (ran.code, again.code, status.code) == (0, 0, 0)
+    assert again.err == ""
+    assert states(here) == {State.SENT: 40}
+    nobody_is_named(ran, again, status)
+
+
+@pytest.mark.timeout(120)
+async def test_with_hold_every_run_says_what_a_person_must_answer(tmp_path: Path) -> None:
+    """Which letters, and how to answer, until they did; the others go out."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=40)
+        with (here / "bot.toml").open("a") as file:
+            file.write('on_unknown = "hold"\n')
+        names = await struck(here, mail)
+        runs = [await ended(await start(here, NOW + n * HOUR, "run", "--once")) for n in (1, 2)]
+        for name in names:
+            assert (await ended(await start(here, NOW, "settle", name, "--sent"))).code == 0
+        last = await ended(await start(here, NOW + 3 * HOUR, "run", "--once"))
+
+    said = f"mail: {ISSUE}: {letters(names)} may have gone out: {', '.join(names)}; look into the mail"
+    for ran in runs:
+        assert ran.err.count(said) == 1
+        assert ran.err.count("may have gone out") == 1
+        assert f"bot settle {names[0]} --sent" in ran.err
+        assert ran.code == 1
+    assert (last.code, last.err) == (0, "")
+    assert len(mail.taken) == 40
+    nobody_is_named(*runs, last)
+
+
+async def struck(here: Path, mail: Server) -> list[str]:
+    """A run that is killed when the server has taken its fifth mail and not said so; what was begun."""
+
+    async def kill(_: Taken) -> None:
+        if len(mail.taken) == 5:
+            process.kill()
+            await process.wait()
+
+    mail.when_taken = kill
+    process = await start(here, NOW, "run", "--once")
+    assert (await ended(process)).code == -9
+    mail.when_taken = None
+    names = on_the_wire(here)
+    assert names
+    return sorted(names, key=lambda name: int(name.partition(".")[2]))
+
+
+def letters(names: list[str]) -> str:
+    return f"{len(names)} letter{'s' * (len(names) > 1)}"
+
+
+def states(here: Path) -> Counter[State]:
+    return Counter(delivery.state for delivery in deliveries(here))
+
+
+def nobody_is_named(*ran: Ran) -> None:
+    """No reader's address is in what was said."""
+    assert not any(reader in each.out + each.err for each in ran for reader in addresses(40))
 
 
 def on_the_wire(here: Path) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from bot.errors import DeliveryError, UserError
 from bot.model import History, Issue, Item, Level, Plan, Post, State, Status
 from bot.planner import plan as make_plan
 from bot.reader import Queue
-from bot.sender import MailingSender, Report, Sender, Turnstile
+from bot.sender import Doubts, MailingSender, Report, Sender, Turnstile
 from bot.sender.hand import Values
 from bot.store.chunks import Mailing
 from bot.store.lock import database_lock, tick_lock
@@ -243,12 +242,12 @@ def recover_letters(workspace: Workspace, now: datetime) -> Report:
     """After a crash: letters by their flight recorders. Posts are asked about by their sender."""
     resend = all(channel.resends for channel in mass_channels(workspace))
     found = workspace.mailings.recover(workspace.flights_folder, now, resend=resend)
-    for subject, what in found.doubtful:
-        log.warning("%s: letter %d was on the wire when the program stopped", subject, what.number)
-    unknown = Counter(subject for subject, what in found.doubtful if what.state is State.UNKNOWN)
-    look = "look into the mail server's log, then run bot settle for those that bot status names"
-    problems = tuple(f"{subject} may have gone out to {n:,} more; {look}" for subject, n in unknown.items())
-    return Report(problems=problems)
+    doubts = Doubts()
+    for mailing, what in found.doubtful:
+        log.warning("%s: letter %d was on the wire when the program stopped", mailing.subject, what.number)
+        if what.state is not State.UNKNOWN:  # the sender names those, together with all before them
+            doubts.note(mailing, what)
+    return doubts.report()
 
 
 async def recover_strangers(workspace: Workspace, clock: Clock, off_loop: OffLoop) -> Report:

@@ -19,7 +19,7 @@ from bot.app.dispatcher import ProcrastinateDispatcher
 from bot.app.publish import Clock, all_of, mailers_of, mass_channels
 from bot.app.workspace import Workspace
 from bot.errors import ConfigError, StoreError
-from bot.sender import Report
+from bot.sender import Doubts, Report
 
 SHARES = 16  # jobs for one issue: as many workers may be at it at once
 
@@ -52,9 +52,10 @@ def recover(workspace: Workspace, clock: Clock) -> Report:
     """Put right what died processes of this machine left."""
     resend = all(channel.resends for channel in mass_channels(workspace))
     found = workspace.mailings.recover(workspace.flights_folder, clock(), resend=resend)
-    count = len(found.doubtful)
-    said = f"a process died here: {count} letters may have gone out twice; bot status shows them"
-    return Report(problems=(said,) if count else ())
+    doubts = Doubts()
+    for mailing, what in found.doubtful:
+        doubts.note(mailing, what)
+    return doubts.report()
 
 
 def dispatcher(

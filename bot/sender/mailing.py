@@ -25,7 +25,7 @@ from bot.sender.hand import Hand, Values, later
 from bot.sender.report import Report, without_addresses
 from bot.sender.tally import Tally
 from bot.sender.turnstile import Open, Turnstile
-from bot.store.chunks import Claimed, Mailing, Settled, put_back, put_off, sent, settled
+from bot.store.chunks import Chunk, Claimed, Mailing, Settled, put_back, put_off, sent, settled
 from bot.store.mailing import Mailings
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,8 @@ class MailingSender:
         self._news.clear()
         if len(self._ready) > self._ahead or any(hand.out for hand in self._hands):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), GLANCE)
+                async with asyncio.timeout(GLANCE):
+                    await self._news.wait()
 
     async def _lease(self) -> Hand | None:
         """The next chunk, its words compiled."""
@@ -161,6 +162,7 @@ class MailingSender:
         self._hands.append(hand)
         for each in chunk.doubtful:
             self._tally.add(chunk.mailing.subject, each.state)
+            self._tally.doubt(chunk.mailing, each)
         try:
             messages = await self._books.off_loop(
                 lambda: [self._words(digest) for digest in chunk.mailing.words]
@@ -260,17 +262,19 @@ class MailingSender:
         if hand.out.pop(claimed.number, None) is None:
             return
         chunk = hand.chunk
-        what = sent(claimed, outcome) if isinstance(outcome, str) else self._failed(claimed, outcome)
+        what = sent(claimed, outcome) if isinstance(outcome, str) else self._failed(chunk, claimed, outcome)
         self._flight.ended(chunk.mailing.id, chunk.fence, what)
         hand.settled.append(what)
         self._tally.add(chunk.mailing.subject, what.state)
         if len(hand.settled) >= self._group:
             self._news.set()
 
-    def _failed(self, claimed: Claimed, failure: DeliveryError) -> Settled:
+    def _failed(self, chunk: Chunk, claimed: Claimed, failure: DeliveryError) -> Settled:
         if isinstance(failure, PermanentFailure) and failure.blame is Blame.SENDER:
             self._fail(failure)
         what = settled(claimed, failure, self._clock(), resend=self._channel.resends)
+        if what.doubts > claimed.doubts:
+            self._tally.doubt(chunk.mailing, what)
         return what._replace(said=without_addresses(what.said)) if what.said else what
 
     def _trouble(self, relay: str, failure: DeliveryError) -> None:

@@ -27,6 +27,7 @@ from bot.errors import (
     fault_of,
 )
 from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, State
+from bot.sender.doubts import Doubts
 from bot.sender.report import Report, without_addresses
 from bot.sender.wicket import Wicket
 from bot.store.ledger import Ledger
@@ -173,7 +174,7 @@ class Sender:
             answer = await self._answer(desk, channel, delivery)
             answer = replace(answer, error=without_addresses(answer.error))
             if (answer.state, answer.error) == (delivery.state, delivery.error):
-                desk.count(answer)  # told already; a person has not answered yet
+                desk.remind(answer)
                 continue
             await desk.off_loop(self.ledger.settle, answer)
             desk.note(answer)
@@ -242,6 +243,7 @@ class _Desk:
         self._outcomes: Counter[tuple[str, State]] = Counter()
         self._problems: dict[str, None] = {}  # in order, each once
         self._notices: dict[str, None] = {}
+        self._doubts = Doubts()
         self.stopped: set[str] = set()
         # One thread of its own: the default ones may all be waiting for a slow channel.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
@@ -272,23 +274,32 @@ class _Desk:
     def count(self, delivery: Delivery) -> None:
         self._outcomes[delivery.channel, delivery.state] += 1
 
+    def remind(self, delivery: Delivery) -> None:
+        """Unknown since a run before: told again until a person answers, so that nobody forgets it."""
+        self.count(delivery)
+        self._tell_doubt(delivery)
+
+    def _tell_doubt(self, delivery: Delivery) -> None:
+        if delivery.name:
+            self._doubts.add(delivery.channel, delivery.subject, delivery.name, delivery.state)
+        elif delivery.state is State.UNKNOWN:
+            look = f"look there, then run bot settle {delivery.short}"
+            self.tell(f"{_about(delivery)} may have gone out{_reason(delivery)}; {look}")
+
     def note(self, delivery: Delivery) -> None:
         """One outcome: counted, logged, and told when a person must know."""
         self.count(delivery)
-        about = f"{delivery.channel}: {delivery.subject}"
-        reason = f": {delivery.error}" if delivery.error else ""
-        if delivery.state is State.UNKNOWN:
-            self.tell(
-                f"{about} may have gone out{reason}; look there, then run bot settle {delivery.key[:12]}"
-            )
+        if delivery.state in (State.UNKNOWN, State.PLANNED):  # in line again: of a letter no answer came
+            self._tell_doubt(delivery)
         if delivery.state is State.FAILED and delivery.kind == "post":
-            self.tell(f"{about} was not sent{reason}; mend it, then run bot retry {delivery.key[:12]}")
+            mend = f"mend it, then run bot retry {delivery.short}"
+            self.tell(f"{_about(delivery)} was not sent{_reason(delivery)}; {mend}")
         log.log(
             _LEVELS.get(delivery.state, logging.WARNING),
             "%s is %s%s",
-            about,
+            _about(delivery),
             delivery.state,
-            reason,
+            _reason(delivery),
             extra=_extra(delivery),
         )
 
@@ -298,7 +309,16 @@ class _Desk:
         more = len(problems) - MOST_PROBLEMS
         if more > 0:
             problems = (*problems[:MOST_PROBLEMS], f"and {more} more; bot status shows them")
-        return Report(outcomes=dict(self._outcomes), problems=problems, notices=tuple(self._notices))
+        told = Report(outcomes=dict(self._outcomes), problems=problems, notices=tuple(self._notices))
+        return told + self._doubts.report()
+
+
+def _about(delivery: Delivery) -> str:
+    return f"{delivery.channel}: {delivery.subject}"
+
+
+def _reason(delivery: Delivery) -> str:
+    return f": {delivery.error}" if delivery.error else ""
 
 
 def _extra(delivery: Delivery) -> dict[str, object]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bot.model import State
+from bot.store.standing import Named
 
 # Remote answers love to repeat the address ("550 <ann@example.org> unknown"); no record of ours may.
 # An issue's name is none, although it looks like one: "weekly@2026-11-27T09:00+07:00".
@@ -22,6 +23,8 @@ class Report:
     outcomes: Mapping[tuple[str, State], int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()  # nothing is wrong, but a person may wonder
+    unanswered: Mapping[str, Named] = field(default_factory=dict)  # letters that wait for a person, by issue
+    twice: Mapping[str, Named] = field(default_factory=dict)  # letters that may have gone out twice, by issue
 
     def count(self, state: State, channel: str | None = None) -> int:
         """How many deliveries came to this state, on one channel or on all."""
@@ -58,7 +61,14 @@ class Report:
             outcomes=dict(outcomes),
             problems=self.problems + other.problems,
             notices=self.notices + other.notices,
+            unanswered=_together(self.unanswered, other.unanswered),
+            twice=_together(self.twice, other.twice),
         )
+
+
+def _together(one: Mapping[str, Named], other: Mapping[str, Named]) -> Mapping[str, Named]:
+    places = dict.fromkeys((*one, *other))
+    return {place: one.get(place, Named()) + other.get(place, Named()) for place in places}
 
 
 def without_addresses(text: str) -> str:

@@ -6,7 +6,9 @@ import logging
 from collections import Counter
 
 from bot.model import State
+from bot.sender.doubts import Doubts
 from bot.sender.report import Report, without_addresses
+from bot.store.chunks import Mailing, Settled
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class Tally:
         self._sent: Counter[str] = Counter()  # by issue; apart, because a State's hash is slow
         self._others: Counter[tuple[str, State]] = Counter()
         self._problems: dict[str, None] = {}
+        self._doubts = Doubts()
 
     def add(self, subject: str, state: State, count: int = 1) -> None:
         """So many more letters of that issue."""
@@ -35,6 +38,10 @@ class Tally:
             self._sent[subject] += count
         else:
             self._others[subject, state] += count
+
+    def doubt(self, mailing: Mailing, what: Settled) -> None:
+        """That letter may have gone out."""
+        self._doubts.note(mailing, what)
 
     def tell(self, problem: str) -> None:
         """Something that a person should read."""
@@ -49,11 +56,8 @@ class Tally:
             states.update(counts)
             self._log(subject, counts)
         outcomes = {(self._channel, state): count for state, count in states.items() if count}
-        return Report(outcomes=outcomes, problems=(*self._problems, *said))
+        return Report(outcomes=outcomes, problems=(*self._problems, *said)) + self._doubts.report()
 
     def _log(self, subject: str, counts: dict[State, int]) -> None:
         said = ", ".join(f"{_SAID[state]} {count:,}" for state, count in counts.items() if count)
         log.info("%s: %s is %s", self._channel, subject, said)
-        if doubtful := counts[State.UNKNOWN]:
-            look = "look into the mail server's log, then run bot settle for those that bot status names"
-            self.tell(f"{self._channel}: {subject} may have gone out to {doubtful:,} more; {look}")

@@ -22,7 +22,7 @@ class Recovery:
 
     settled: int = 0  # their answers had come
     returned: int = 0  # certainly not sent
-    doubtful: tuple[tuple[str, Settled], ...] = ()  # with the subject of their issue
+    doubtful: tuple[tuple[Mailing, Settled], ...] = ()  # with their issue
 
     def __add__(self, other: Recovery) -> Recovery:
         return Recovery(
@@ -51,7 +51,7 @@ def take_over(
     return Recovery(
         settled=sum(kind == "settled" for _, kind in found),
         returned=sum(kind == "returned" for _, kind in found),
-        doubtful=tuple((mailing.subject, outcome) for outcome, kind in found if kind == "doubtful"),
+        doubtful=tuple((mailing, outcome) for outcome, kind in found if kind == "doubtful"),
     )
 
 

@@ -24,13 +24,18 @@ _IN_ORDER: ColumnElement[int] = literal_column("+letter.number")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Named:
-    """Letters by their short names: the first of them, and how many there are."""
+    """Letters by their short names: the first of them, and how many there are.
+
+    In a sum whoever is among the first of both counts once.
+    """
 
     count: int = 0
     first: tuple[str, ...] = ()
 
     def __add__(self, other: Named) -> Named:
-        return Named(count=self.count + other.count, first=(self.first + other.first)[:SHOWN])
+        names = tuple(dict.fromkeys(self.first + other.first))
+        both = len(self.first) + len(other.first) - len(names)
+        return Named(count=self.count + other.count - both, first=names[:SHOWN])
 
     def __bool__(self) -> bool:
         return self.count > 0
