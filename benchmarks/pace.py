@@ -2,12 +2,15 @@
 
     .venv/bin/python benchmarks/pace.py [SECONDS]
 
-SQLite always, PostgreSQL where Debian's server is installed. Then the cost of one reservation alone, and what
-the rules take of it without a database.
+SQLite always, PostgreSQL where Debian's server is installed. First the real program, counted at the mail
+server: ``bot run --once`` on SQLite, four ``bot worker`` on PostgreSQL. Then the store alone, by four
+processes that do nothing but take slots; the cost of one reservation; and what the rules take of it without
+a database.
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import sys
 import tempfile
@@ -26,6 +29,7 @@ from bot.pace import Account, Allowance, PaceRules, Quota, reserve  # noqa: E402
 from bot.store.engine import open_store, writing  # noqa: E402
 from bot.store.pace import Pace  # noqa: E402
 from bot.store.schema import tick  # noqa: E402
+from tests.support.paced import paced  # noqa: E402
 from tests.support.pacing import Racers, fullest  # noqa: E402
 from tests.support.postgres import cluster, installed  # noqa: E402
 
@@ -35,7 +39,13 @@ RATES = (14, 500)
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    print(f"{'':12}{'rate':>6}{'average':>10}{'fullest s':>11}{'dropped':>9}{'reserve: ms':>20}{'95 %':>8}")
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        print(f"{'by the mail server':20}{'senders':>9}{'average':>10}{'fullest s':>11}")
+        by_the_program("SQLite", Path(place, "sqlite"), "", seconds, workers=1)
+        if installed():
+            url = stack.enter_context(cluster()).database()
+            by_the_program("PostgreSQL", Path(place, "postgresql"), url, seconds, workers=PROCESSES)
+    print(f"\n{'':12}{'rate':>6}{'average':>10}{'fullest s':>11}{'dropped':>9}{'reserve: ms':>20}{'95 %':>8}")
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         stores = {"SQLite": [f"sqlite:///{place}/{n}.db" for n in range(len(RATES) + 1)]}
         if installed():
@@ -48,6 +58,13 @@ def main() -> None:
         for name, urls in stores.items():
             alone(name, urls[0])
     rules_alone()
+
+
+def by_the_program(name: str, folder: Path, url: str, seconds: float, *, workers: int) -> None:
+    """An issue on its way: letters a second, as the mail server counts them."""
+    found = asyncio.run(paced(folder, url=url, rate=RATES[0], seconds=seconds, workers=workers))
+    print(f"{name:20}{found.senders:9}{found.average:10.2f}{found.fullest:11}", flush=True)
+    assert (found.repeats, found.lost) == (0, 0), found
 
 
 def race(name: str, url: str, file: Path, rate: int, seconds: float) -> None:

@@ -22,7 +22,9 @@ from bot.store.pace import Pace
 from tests.support.channels import NotingChannel
 from tests.support.ledgers import NOW, record
 from tests.support.live_workspace import live_servers
+from tests.support.paced import paced
 from tests.support.pacing import Racers, fullest
+from tests.support.postgres import Cluster
 from tests.support.smtp_server import self_made_certificate
 
 
@@ -338,3 +340,19 @@ def test_posts_letters_and_singles_of_four_processes_keep_one_pace(store_url: st
     assert 40 <= len(within) <= 142
     assert min(said) > 3, dict(zip(kinds, said, strict=True))  # type: ignore[type-var]
     assert found == {State.SENT: said[0] + said[1], State.PLANNED: 300 - said[0] - said[1]}  # type: ignore[operator]
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+@pytest.mark.timeout(300)
+async def test_four_workers_keep_the_pace_of_one_account(tmp_path: Path, postgres: Cluster) -> None:
+    """Real ones, counted at the mail server: 14 a second together, and never more than 16 in any."""
+    url = postgres.database("t1")
+
+    found = await paced(tmp_path, url=url, rate=14, seconds=15, workers=4)
+
+    postgres.drop(url)
+    assert found.fullest <= 16, found
+    assert 13.3 <= found.average <= 14.3, found
+    assert (found.repeats, found.lost) == (0, 0)

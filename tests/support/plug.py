@@ -42,6 +42,7 @@ class Sink:
     def __init__(self) -> None:
         self.port = 0
         self.copies: Counter[str] = Counter()
+        self.moments: list[float] = []  # when each came, by the monotonic clock
         self.hook: Callable[[], None] = lambda: None
         self.talks: set[_Talk] = set()
         self._server: asyncio.Server | None = None
@@ -73,6 +74,7 @@ class Sink:
         found = _ID.search(content)
         assert found, "a letter without a Message-ID"
         self.copies[found[1].decode()] += 1
+        self.moments.append(time.monotonic())
         self.hook()
 
     async def after(self, count: int, strike: Callable[[], None], *, patience: float) -> bool:
