@@ -5,6 +5,7 @@ Whether an address is well-formed was decided above; here it is only compared, b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -189,7 +190,7 @@ class AudienceStore:
 
 
 class _Work(Protocol[T]):
-    """An import in two steps: ``prepare`` without the database and a batch ahead, then ``write``."""
+    """An import in two steps: ``prepare`` without the database and two batches ahead, then ``write``."""
 
     def prepare(self, signups: Sequence[Signup]) -> T: ...
 
@@ -199,17 +200,17 @@ class _Work(Protocol[T]):
 
 
 def _imported(work: _Work[T], rows: Iterable[Signup]) -> ImportReport:
-    for batch in _one_ahead(map(work.prepare, batches(rows, ROWS))):
+    for batch in _ahead(map(work.prepare, batches(rows, ROWS))):
         work.write(batch)
     return work.report()
 
 
-def _one_ahead(things: Iterator[T]) -> Iterator[T]:
-    """The same, each made while the one before is in use: the database does not need Python's lock."""
+def _ahead(things: Iterator[T]) -> Iterator[T]:
+    """The same, two of them made while one is in use: the database does not need Python's lock."""
     with ThreadPoolExecutor(1, "import") as maker:
-        coming = maker.submit(next, things, None)
-        while (thing := coming.result()) is not None:
-            coming = maker.submit(next, things, None)
+        coming = deque(maker.submit(next, things, None) for _ in range(2))
+        while (thing := coming.popleft().result()) is not None:
+            coming.append(maker.submit(next, things, None))
             yield thing
 
 
