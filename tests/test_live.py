@@ -220,6 +220,32 @@ async def test_one_tick_sends_each_thing_once_and_a_second_one_nothing(live: Liv
     }
 
 
+async def test_a_fault_of_our_own_over_one_item_stops_no_other(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a service's limits or an item's words trip over, the issue goes out, and the place is told."""
+    workspace = Workspace(live.here)
+
+    def broken(*_: object) -> Outgoing:
+        raise KeyError("ana@example.org")
+
+    async def gone() -> None:
+        raise RuntimeError("ana@example.org")
+
+    monkeypatch.setattr("bot.app.publish.post_words", broken)
+    monkeypatch.setattr(workspace.channels["mastodon"], "refresh", gone)
+    try:
+        ticked = await tick(workspace, NOW)
+    finally:
+        await workspace.close()
+        workspace.engine.dispose()
+
+    assert receivers(live) == sorted(addresses(3))
+    assert len(ticked.problems) == 2
+    assert all("could not be rendered: KeyError at " in problem for problem in ticked.problems)
+    assert "ana@" not in "".join(ticked.problems)
+
+
 async def test_a_dry_run_in_live_mode_reaches_no_server(live: Live) -> None:
     """It shows every word, and neither a server nor the ledger hears of it."""
     ran = await live.bot("run", "--once", "--dry-run", "--now", "2026-11-27 09:00")

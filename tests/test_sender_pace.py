@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from bot.errors import Blame, PermanentFailure, TemporaryFailure
+from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure
 from bot.model import Message, Receipt, Recipient, State
 from bot.pace import Guard, PaceRules
 from bot.sender import Sender, Shut, Wicket
@@ -145,6 +145,24 @@ async def test_what_is_used_up_leaves_the_rest_for_a_later_run(ledger: Ledger, c
     assert untouched(ledger) == [(0, "")] * 3
     clock.forward(minutes=62)
     assert (await sender(ledger, rules, NotingChannel("social"), clock=clock).run()).sent == 3
+
+
+async def test_a_store_that_fails_while_a_post_waits_leaves_it_planned(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was claimed and not begun: nobody need wonder whether it went out."""
+    record(ledger, 1, channel="social")
+
+    async def turn(*_: object, **__: object) -> bool:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Wicket, "turn", turn)
+    report = await sender(ledger, {"social": PaceRules()}, NotingChannel("social"), clock=clock).run()
+
+    (problem,) = report.problems
+    assert problem.startswith("social: ")
+    assert "the disk is full" in problem
+    assert untouched(ledger) == [(0, "")]
 
 
 async def test_a_restart_forgets_nothing(store_url: str, clock: Clock) -> None:

@@ -141,8 +141,11 @@ class Crew:
     def _tell(self, report: Report) -> None:
         if self._ticking:
             self._waiting.append(report)
-        else:
+            return
+        try:
             self._told(self._clock(), Tick(plan=Plan(), report=report))
+        except Exception as error:
+            log.error("what became of a channel could not be told: %s", fault_of(error))
 
     # ----------------------------------------------------------------- the lock
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial, reduce
@@ -23,7 +23,7 @@ from bot.app.workspace import STOP_FILE, Workspace
 from bot.audience.tokens import unsubscribe_tokens
 from bot.channels.base import MassChannel
 from bot.checks import check_item
-from bot.errors import DeliveryError, UserError
+from bot.errors import DeliveryError, StoreError, UserError, fault_of
 from bot.model import History, Issue, Item, Level, Plan, Post, State, Status
 from bot.planner import plan as make_plan
 from bot.reader import Queue
@@ -130,8 +130,7 @@ async def prepare(
 
     async def of_channel(name: str, places: Sequence[int]) -> None:
         if not dry_run and any(isinstance(whats[place], Post) for place in places):
-            with suppress(TimeoutError):  # it keeps the limits that it knows
-                await asyncio.wait_for(workspace.channels[name].refresh(), LIMITS)
+            await _refreshed(workspace, name)
         for place in places:
             words[place] = await off_loop(partial(_words, workspace, whats[place]))
         if not dry_run:
@@ -198,6 +197,17 @@ def blocking(item: Item, now: datetime) -> str:
 # --------------------------------------------------------------------------- rendering
 
 
+async def _refreshed(workspace: Workspace, name: str) -> None:
+    """The service's limits of today; else those that are known."""
+    try:
+        async with asyncio.timeout(LIMITS):
+            await workspace.channels[name].refresh()
+    except TimeoutError:
+        log.info("%s: it did not tell its limits in time", name)
+    except Exception as error:
+        log.warning("%s: its limits were not read: %s", name, fault_of(error))
+
+
 def _by_channel(workspace: Workspace, whats: Iterable[Issue | Post]) -> dict[str, list[int]]:
     """Their places in the plan."""
     found: dict[str, list[int]] = {}
@@ -215,6 +225,10 @@ def _words(workspace: Workspace, what: Issue | Post) -> Outgoing | str:
         return post_words(workspace, what)
     except (UserError, DeliveryError) as error:
         return f"{what.id}: {error}"
+    except StoreError:
+        raise
+    except Exception as error:  # one item that we did not think of must not stop the others
+        return f"{what.id}: could not be rendered: {fault_of(error)}; please report it"
 
 
 # --------------------------------------------------------------------------- recording and sending

@@ -137,7 +137,12 @@ class Sender:
             return delivery.deferred(
                 TemporaryFailure(f"could not be prepared: {fault_of(error)}"), self.clock()
             )
-        if gate and not await gate.turn(call=desk.off_loop, stopped=self._stopping):
+        try:
+            goes = gate is None or await gate.turn(call=desk.off_loop, stopped=self._stopping)
+        except StoreError as error:  # it waited for its turn, and certainly was not sent
+            desk.stop(channel.name, str(error))
+            goes = False
+        if not goes:
             return _not_begun(delivery)
         try:
             receipt = await channel.send(message, delivery.recipient, key=delivery.key)

@@ -131,6 +131,17 @@ class Options(base.Options):
             )
         return self
 
+    @model_validator(mode="after")
+    def _whose_login(self) -> Options:
+        encrypted = self.username and self.security != "none"
+        for name, relay in self.relays.items():
+            if encrypted and relay.security == "none" and relay.username is None:
+                raise ValueError(
+                    f"relays.{name} would be told the channel's password in clear text; write "
+                    'username = "" for no login, or give it a user of its own'
+                )
+        return self
+
     @field_validator("dkim_selector")
     @classmethod
     def _a_name_in_dns(cls, value: str) -> str:
