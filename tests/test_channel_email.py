@@ -621,9 +621,9 @@ def test_a_relay_with_a_user_needs_its_password() -> None:
         Options.model_validate(
             {"host": "localhost", "relays": {"second": {"host": "localhost", "password": "x"}}}
         )
+    clear = {"host": "localhost", "security": "none"}
     with pytest.raises(ValidationError, match="password in clear text"):
-        relay = {"host": "localhost", "security": "none"}
-        Options.model_validate({"host": "x.org", "username": "bot", "relays": {"here": relay}})
+        Options.model_validate({"host": "x.org", "username": "bot", "relays": {"here": clear}})
     with pytest.raises(ValidationError, match="clear text"):
         Options.model_validate(
             {"host": "localhost", "relays": {"second": {"host": "mail.example.org", "security": "none"}}}
