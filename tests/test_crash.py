@@ -79,6 +79,7 @@ async def test_what_may_have_gone_out_twice_is_named(tmp_path: Path) -> None:
     assert said in ran.err
     assert (ran.code, again.code, status.code) == (0, 0, 0)
     assert again.err == ""
+    assert f"{ISSUE}: {letters(names)} may have gone out twice: {', '.join(names)}" in status.out
     assert states(here) == {State.SENT: 40}
     nobody_is_named(ran, again, status)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 import time
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
+from bot.cli.watching import bars
 from bot.model import State
 from bot.store.importing import Signup
 from tests.support.commands import bot
@@ -269,6 +273,38 @@ async def test_a_cancelled_issue_never_goes_out(put_off: Path, name: str) -> Non
     assert states(put_off) == {State.CANCELLED: 6}
     assert "wrong numbers" in deliveries(put_off, State.CANCELLED)[0].error
     assert (again.code, "issues on their way: none" in again.err) == (3, True)
+
+
+def test_a_terminal_shows_a_bar_for_each_issue() -> None:
+    """How far, how fast and how long still; and why one stands still."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=140)
+
+    with bars(console) as show:
+        show("weekly", 500, 1_000, 250.0, "")
+        show("daily", 10, 20, 0.0, "held by Ana: wrong numbers [sic]")
+
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert re.search(r"weekly .*━.* 500/1000\s+250 a second \S+:\S\S", said)
+    assert re.search(r"daily .*━.* 10/20\s+held by Ana: wrong numbers \[sic\]", said)
+
+
+async def test_watching_says_why_an_issue_stands_still(put_off: Path) -> None:
+    """A hold with its reason; on it goes, and it is a rate again."""
+    await ticked(put_off)
+    await asyncio.to_thread(bot, "hold", "mail", "--because", "wrong numbers", workspace=put_off)
+    watching = await start(put_off, NOW, "status", "--watch")
+    assert watching.stdout is not None
+    held = await asyncio.wait_for(watching.stdout.readline(), 60)
+    await asyncio.to_thread(bot, "resume", "mail", workspace=put_off)
+    async with asyncio.timeout(60):
+        while b"a second" not in await watching.stdout.readline():
+            pass
+    await asyncio.to_thread(bot, "cancel", "weekly", workspace=put_off)
+
+    assert held.startswith(b"weekly@2026-11-27T09:00+07:00: 0 of 6, held by ")
+    assert held.endswith(b": wrong numbers\n")
+    assert (await ended(watching)).code == 0
 
 
 async def test_watching_ends_when_nothing_is_open(tmp_path: Path) -> None:

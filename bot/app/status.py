@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,10 @@ from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
 from bot.model import Delivery, State
 from bot.store.chunks import Progress
+from bot.store.standing import Standing, standings
+
+LATEST = 5  # issues whose doubts are told
+MANY = 100  # issues that are followed at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +30,7 @@ class Status:
     holds: Mapping[str, str]
     paused: tuple[str, ...]  # a sentence for each account that waits for a person
     resting: tuple[str, ...]  # for each that goes on by itself
+    doubts: tuple[str, ...]  # for each of the latest issues with letters that were in doubt
     deliveries: tuple[Delivery, ...]
 
     @property
@@ -37,18 +42,62 @@ class Status:
         return self.has_unknown or bool(self.paused)
 
 
-def on_their_way(root: Path) -> dict[str, Progress]:
-    """How far each issue of the workspace has come that still has something to send.
+def on_their_way(root: Path) -> dict[str, tuple[Progress, str]]:
+    """How far each issue of the workspace has come that still has something to send, and why it stands still.
 
     Opened anew each time: a database that nobody wrote to when it was opened read-only is not read again.
     """
     workspace = Workspace(root, readonly=True)
-    mailings = workspace.mailings
     try:
-        found = {mailing.subject: mailings.progress(mailing.id) for mailing in mailings.unfinished()}
+        stops = _stops(workspace)
+        return {
+            each.subject: (each.progress, _standstill(each, stops))
+            for each in _standings(workspace, limit=MANY, on_their_way=True)
+            if each.progress.left
+        }
     finally:
         workspace.release()
-    return {subject: progress for subject, progress in found.items() if progress.left}
+
+
+def _standings(workspace: Workspace, *, limit: int, on_their_way: bool = False) -> list[Standing]:
+    mailings = workspace.mailings
+    return standings(
+        mailings.engine,
+        mode=mailings.mode,
+        publication=mailings.publication,
+        limit=limit,
+        on_their_way=on_their_way,
+    )
+
+
+def _stops(workspace: Workspace) -> dict[str, str]:
+    """Why a scope stands still: a hold, or an account that pauses or rests."""
+    zone = workspace.settings.publication.timezone
+    found = dict(history(workspace).holds)
+    for halt in halts(workspace, datetime.now(UTC)):
+        if not halt.domain:
+            of_account = (
+                name
+                for name in workspace.settings.channels
+                if workspace.settings.pace_of(name).account == halt.account
+            )
+            found |= dict.fromkeys(of_account, told(halt, zone))
+    return found
+
+
+def _standstill(issue: Standing, stops: Mapping[str, str]) -> str:
+    if issue.progress.state == "paused":
+        return f"paused ({issue.progress.note})" if issue.progress.note else "paused"
+    return next((why for scope, why in sorted(stops.items()) if scope in issue.scopes), "")
+
+
+def _doubts(issues: Sequence[Standing]) -> Iterator[str]:
+    """A sentence for each issue of which letters may have gone out, or gone out twice."""
+    for each in issues:
+        if each.unanswered:
+            yield f"{each.subject}: {each.unanswered.letters} may have gone out: {each.unanswered}"
+        if each.doubted:
+            yield f"{each.subject}: {each.doubted.letters} may have gone out twice: {each.doubted}"
 
 
 def status(workspace: Workspace, *, state: str | None, channel: str | None, limit: int) -> Status:
@@ -69,5 +118,6 @@ def status(workspace: Workspace, *, state: str | None, channel: str | None, limi
         holds=history(workspace).holds,
         paused=tuple(told(halt, zone) for halt in stopped if halt.why),
         resting=tuple(told(halt, zone) for halt in stopped if not halt.why),
+        doubts=tuple(_doubts(_standings(workspace, limit=LATEST))),
         deliveries=tuple(workspace.ledger.deliveries(states=states, channel=channel, limit=limit)),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,8 @@ from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from bot.model import Delivery
 
-LOOK = 1.0  # seconds between two looks of --watch
 STATES = ["planned", "claimed", "sent", "deferred", "failed", "unknown", "cancelled"]
 
 
@@ -36,7 +33,9 @@ def status_command(
     from bot.app.status import status
 
     if watch:
-        _watch(workspace)
+        from bot.cli.watching import watch as follow
+
+        follow(workspace)
     here = opened(workspace, readonly=True)
     found = status(here, state=state, channel=channel, limit=limit)
     if as_json:
@@ -45,7 +44,7 @@ def status_command(
         click.echo(f"Mode: {found.mode}" + (f", next: {when(found.next)}" if found.next else ""))
         for scope, reason in found.holds.items():
             click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")
-        for sentence in (*found.paused, *found.resting):
+        for sentence in (*found.paused, *found.resting, *found.doubts):
             click.secho(sentence, fg="yellow")
         rows = [(name, *(counts.get(s) or "" for s in STATES)) for name, counts in found.counts.items()]
         if rows:
@@ -92,46 +91,6 @@ def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool)
     here = opened(workspace, readonly=dry_run)
     done = settle(here, key, answer=answer, now=datetime.now(UTC), dry_run=dry_run)
     click.echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
-
-
-def _watch(workspace: Path) -> None:
-    """Each issue with its rate and the time left, until nothing is open; lines where nobody sees a bar."""
-    import time
-
-    from rich.console import Console
-
-    from bot.app.status import on_their_way
-
-    show = _bars() if Console().is_terminal else _line
-    began, before = time.monotonic(), dict[str, int]()
-    while found := on_their_way(workspace):
-        for subject, progress in found.items():
-            done = progress.total - progress.left
-            rate = (done - before.setdefault(subject, done)) / max(time.monotonic() - began, LOOK)
-            show(subject, done, progress.total, rate)
-        time.sleep(LOOK)
-
-
-def _line(subject: str, done: int, total: int, rate: float) -> None:
-    left = f", {timedelta(seconds=int((total - done) / rate))} left" if rate else ""
-    click.echo(f"{subject}: {done:,} of {total:,}, {rate:,.0f} a second{left}")
-
-
-def _bars() -> Callable[[str, int, int, float], None]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    name, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
-    bars = Progress(name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    bars.start()
-    click.get_current_context().call_on_close(bars.stop)
-
-    def show(subject: str, done: int, total: int, rate: float) -> None:
-        if subject not in tasks:
-            tasks[subject] = bars.add_task(subject, total=total, rate="")
-        bars.update(tasks[subject], completed=done, rate=f"{rate:,.0f} a second")
-
-    return show
 
 
 def _table(deliveries: Iterable[Delivery]) -> None:
