@@ -202,15 +202,19 @@ def personal_words(here: Path, out: Outgoing, address: str) -> Message:
 
 
 async def start(
-    here: Path, moment: datetime, *args: str, lease: float | None = None
+    here: Path, moment: datetime | None, *args: str, lease: float | None = None
 ) -> asyncio.subprocess.Process:
-    """``bot ARGS`` in a process of its own, where it is that moment; its words come through pipes.
+    """``bot ARGS`` in a process of its own, where it is that moment, or now; its words come through pipes.
 
     With ``lease`` a chunk is its own for so many seconds, and not for a minute.
     """
     more = {} if lease is None else {"LEASE_SECONDS": str(lease)}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.live_workspace", moment.isoformat()),
+        *(
+            sys.executable,
+            "-m",
+            *(["tests.support.live_workspace", moment.isoformat()] if moment else ["bot"]),
+        ),
         *("--workspace", str(here), *args),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), **more},

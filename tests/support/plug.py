@@ -169,7 +169,7 @@ class Machine:
         self.ready = asyncio.Event()  # it said something
         self._said: asyncio.Task[str]
 
-    async def start(self, moment: datetime) -> None:
+    async def start(self, moment: datetime | None) -> None:
         self.process = await start(self.here, moment, *self.command, lease=self.lease)
         self.ready.clear()
         self._said = asyncio.create_task(self._listen())
@@ -224,10 +224,10 @@ def machine(
     return Machine(here, command, lease=lease)
 
 
-def subscribe(here: Path, count: int) -> None:
+def subscribe(here: Path, count: int, *, now: datetime = NOW) -> None:
     """That many readers, and schedules that the ledger has known for an hour."""
     workspace = Workspace(here)
-    workspace.ledger.note_schedules(workspace.schedules(), NOW - HOUR)
+    workspace.ledger.note_schedules(workspace.schedules(), now - HOUR)
     signups = (
         Signup(address=f"reader{number}@inbox{number % 7}.ngo", name="", lang="", newsletters=("weekly",))
         for number in range(count)
@@ -236,11 +236,11 @@ def subscribe(here: Path, count: int) -> None:
     workspace.engine.dispose()
 
 
-async def plan(here: Path) -> None:
+async def plan(here: Path, *, now: datetime = NOW) -> None:
     """Record the issue and send nothing of it, as a planner does that is stopped at once."""
     workspace = Workspace(here)
     try:
-        await tick(workspace, NOW, stopping=lambda: True)
+        await tick(workspace, now, stopping=lambda: True)
     finally:
         await workspace.close()
         workspace.engine.dispose()
