@@ -143,7 +143,11 @@ def _window(
 
 
 def faults(sight: Sight, *, without: tuple[str, ...] = ()) -> list[str]:
-    """What axe-core finds wrong, one line each: the rule and the first place."""
+    """What axe-core finds wrong, one line each: the rule and the first place.
+
+    It looks once the style sheets are here: a button may just have brought another page.
+    """
+    sight.page.wait_for_load_state("load")
     rules = {"target-size": {"enabled": True}} | {name: {"enabled": False} for name in without}
     # A frame is looked at as a page of its own: no script runs in a sandbox, so axe cannot look inside.
     found = Axe().run(sight.page, options={"rules": rules, "iframes": False, "resultTypes": ["violations"]})
