@@ -73,7 +73,7 @@ async def race(folder: Path, program: Path, server: Cluster, readers: int, worke
 
 
 def main() -> None:
-    readers = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    readers = int(sys.argv[1]) if len(sys.argv) > 1 else 60_000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     rates: dict[int, list[float]] = {workers: [] for workers in range(1, MOST + 1)}
     with tempfile.TemporaryDirectory() as place, cluster() as server:
