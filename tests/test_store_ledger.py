@@ -14,15 +14,16 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 
 from bot.errors import NotFoundError, PermanentFailure, StoreError, TemporaryFailure
 from bot.model import Firing, ListFields, Media, Message, Receipt, Recipient, State, delivery_key, placeholder
-from bot.store import words
+from bot.store import schema, words
 from bot.store.engine import open_store
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
 from tests.support.ledgers import NOW, WORDS, issue, post, readers, record
+from tests.support.postgres import Cluster
 
 ROOT = Path(__file__).parents[1]
 LATER = NOW + timedelta(hours=1)
@@ -242,6 +243,26 @@ def test_a_late_worker_cannot_overwrite_who_came_after(ledger: Ledger) -> None:
 
     ledger.settle(awake.sent(Receipt(remote_id="new"), LATER))
     assert ledger.get(awake.key).receipt == Receipt(remote_id="new")
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_a_worker_passes_over_what_another_takes_at_that_moment(postgres: Cluster) -> None:
+    """It gets the next ones at once; an empty hand would tell it that all is done."""
+    url = postgres.database("t1")
+    impatient = open_store(f"{url}&options=-c%20lock_timeout%3D2s")
+    ledger = Ledger(impatient, mode="live", publication="broadside")
+    record(ledger, 3, channel="social")
+    first, second, third = [each.key for each in ledger.due("social", NOW, 3)]
+
+    with impatient.begin() as other:
+        other.execute(update(schema.delivery).where(schema.delivery.c.key == first).values(attempts=1))
+        taken = [each.key for each in ledger.take("social", NOW, 1)]
+    rest = [each.key for each in ledger.take("social", NOW, 3)]
+
+    impatient.dispose()
+    postgres.drop(url)
+    assert (taken, sorted(rest)) == ([second], sorted([first, third]))
 
 
 def test_recovery_takes_up_only_what_was_claimed(ledger: Ledger) -> None:

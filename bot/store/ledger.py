@@ -87,9 +87,12 @@ class Ledger:
             return self._claim(connection, keys, now)
 
     def take(self, channel: str, now: datetime, limit: int) -> list[Delivery]:
-        """``due`` and ``claim`` in one step: no hold and no other worker can come in between."""
+        """``due`` and ``claim`` in one step: no hold and no other worker can come in between.
+
+        What another worker takes at this moment is passed over, not waited for: nothing back means nothing left.
+        """
         with writing(self.engine) as connection:
-            keys = [delivery.key for delivery in self._due(connection, channel, now, limit)]
+            keys = [delivery.key for delivery in self._due(connection, channel, now, limit, ours=True)]
             return self._claim(connection, keys, now) if keys else []
 
     def settle(self, delivery: Delivery) -> None:
@@ -128,7 +131,9 @@ class Ledger:
         with writing(self.engine) as connection:
             return _in_order(connection.execute(query))
 
-    def _due(self, connection: Connection, channel: str, now: datetime, limit: int) -> list[Delivery]:
+    def _due(
+        self, connection: Connection, channel: str, now: datetime, limit: int, *, ours: bool = False
+    ) -> list[Delivery]:
         held = read_holds(connection)
         if EVERYTHING in held or channel in held:
             return []
@@ -139,6 +144,8 @@ class Ledger:
         rows: list[Row[tuple[object, ...]]] = []
         for state in _OPEN:
             query = select(_table).where(self._in([state]), *wanted)
+            if ours:  # PostgreSQL: locked by us; SQLite has one writer anyway
+                query = query.with_for_update(skip_locked=True)
             rows += connection.execute(query.order_by(_table.c.due, _table.c.id).limit(limit))
         return _in_order(rows)[:limit]
 
