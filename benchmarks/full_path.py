@@ -5,11 +5,14 @@
 Beside it, in turns on the same machine and to the same sink: Postfix's own generator ``smtp-source -d -s 10``
 with mails of the same size, and nodemailer, Django and aiosmtplib with the same words; none of them keeps a
 ledger. Two generators at once, with five sessions each, show what two senders can reach at all where they
-share the cores with the sink. Each mail is personal (name, address, unsubscribe link, Message-ID). The rate
-is the sink's own, from the first MAIL to the last dot. The ways take turns within a round; the table has
-medians, and each ratio is the median of the rounds' own. Without an option all of them run. Needs cc with
-OpenSSL's headers and Debian's postfix; the peers are put into a cache folder (peers/), and the table says
-which could not be had.
+share the cores with the sink. Each mail is personal (name, address, unsubscribe link, Message-ID).
+
+The rate is the sink's own, from the first MAIL to the last dot; two processes begin together. The ways take
+turns within a round; the table has medians, and each ratio is the median of the rounds' own. "CPU us" and
+"sink us" are what a mail costs the sender and the sink: two cores have 2,000,000 a second for both.
+
+Without an option all of them run. Needs cc with OpenSSL's headers and Debian's postfix; the peers are put
+into a cache folder (peers/), and the table says which could not be had.
 """
 
 from __future__ import annotations
@@ -223,11 +226,14 @@ def record(folder: Path) -> int:
 
 
 def send(folder: Path, loop: str) -> None:
-    """One process of a send; prints what it sent, its CPU seconds and its memory in MB."""
+    """One process of a send: says "ready", begins at a line on its input, as a bot that runs all day would.
+
+    Then prints what it sent, its CPU seconds from there on, and its memory in MB.
+    """
     from bot.app.publish import mailers_of
     from bot.app.workspace import Workspace
 
-    before, start = time.process_time(), peak_memory()
+    start = peak_memory()
     factory = None
     if loop == "uvloop":
         import uvloop
@@ -235,6 +241,9 @@ def send(folder: Path, loop: str) -> None:
         factory = uvloop.new_event_loop
     here = Workspace(folder)
     (mailer,) = mailers_of(here, lambda: datetime.now(UTC), lambda: False)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    before = time.process_time()
     with asyncio.Runner(loop_factory=factory) as runner:
         report = runner.run(mailer.run())
     cpu = time.process_time() - before
@@ -260,9 +269,17 @@ def free_port() -> int:
 
 
 def children(folder: Path, way: Way) -> list[dict[str, float]]:
-    """The processes of a send, from their start to their end."""
+    """The processes of a send; all of them are up before the first begins."""
     command = [sys.executable, str(HERE / "full_path.py"), "send", str(folder), way.loop]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(way.processes)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    running = [subprocess.Popen(command, text=True, **pipes) for _ in range(way.processes)]
+    for child in running:
+        assert child.stdout
+        assert child.stdout.readline() == "ready\n"
+    for child in running:
+        assert child.stdin
+        child.stdin.write("go\n")
+        child.stdin.flush()
     return [json.loads(child.communicate()[0]) for child in running]
 
 
@@ -284,6 +301,7 @@ def ours(way: Way, tools: Tools, readers: int) -> dict[str, float]:
     return {
         "rate": report["rate"],
         "cpu": sum(result["cpu"] for result in results) / count * 1e6,
+        "sink": report["sink_us_per_msg"],
         "memory": max(result["peak"] - result["start"] for result in results),
     }
 
@@ -319,7 +337,12 @@ def others(
     mean = report["bytes"] / count
     assert 0.8 * size < mean < 1.25 * size, f"{peer}: {mean:.0f} bytes a mail where ours has {size}"
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"rate": report["rate"], "cpu": cpu / count * 1e6, "memory": 0.0}
+    return {
+        "rate": report["rate"],
+        "cpu": cpu / count * 1e6,
+        "sink": report["sink_us_per_msg"],
+        "memory": 0.0,
+    }
 
 
 # --------------------------------------------------------------------------- all of them, in turns
@@ -353,15 +376,16 @@ def ratio(rows: Rows, name: str, base: str) -> float | None:
 
 def show(rows: Rows, missing: list[Peer]) -> None:
     """The table, then what was asked for."""
-    print(f"{'':34}{'mails/s':>9}{'min':>9}{'max':>9}{'CPU us':>8}{'ratio':>8}{'MB above start':>16}")
+    print(f"{'':34}{'mails/s':>9}{'min':>9}{'max':>9}{'ratio':>8}{'CPU us':>8}{'sink us':>9}{'MB more':>9}")
     order = [name for kind in WAYS.values() for way in kind if (name := way.name) in rows]
     for name in [*(name for name in rows if name not in order), *order]:
         rates = [row["rate"] for row in rows[name]]
-        cpu = statistics.median(row["cpu"] for row in rows[name])
+        cpu, sink_cpu = (statistics.median(row[what] for row in rows[name]) for what in ("cpu", "sink"))
         memory = max(row["memory"] for row in rows[name])
         print(
-            f"{name:34}{statistics.median(rates):9,.0f}{min(rates):9,.0f}{max(rates):9,.0f}{cpu:8.0f}"
-            f"{ratio(rows, name, YARDSTICK):8.3f}{f'{memory:16.0f}' if memory else ''}"
+            f"{name:34}{statistics.median(rates):9,.0f}{min(rates):9,.0f}{max(rates):9,.0f}"
+            f"{ratio(rows, name, YARDSTICK):8.3f}{cpu:8.0f}{sink_cpu:9.0f}"
+            f"{f'{memory:9.0f}' if memory else ''}"
         )
     for peer in missing:
         print(f"{peer.name:34}{peer.missing}")
