@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import threading
 import time
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
+from bot.channels.base import Reader
+from bot.channels.email.compiled import Compiled
+from bot.channels.email.mime import Spliced
 from bot.cli.watching import bars
 from bot.model import State
 from bot.store.importing import Signup
@@ -116,6 +121,29 @@ async def test_a_letter_that_failed_goes_out_again_by_its_short_name(tmp_path: P
 
         assert retried.code == 0, retried.err
         assert sorted(takers(mail.taken)) == sorted(addresses(3))
+
+
+async def test_letters_are_made_beside_the_loop_and_one_that_cannot_be_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No conversation waits while others are written or signed; a fault over one of them is told."""
+    makers, make = set(), Compiled.letter
+
+    def letter(self: Compiled, to: Reader, **how: Any) -> Spliced:
+        makers.add(threading.current_thread() is threading.main_thread())
+        if to.address == addresses(20)[7]:
+            raise LookupError
+        return make(self, to, **how)
+
+    monkeypatch.setattr(Compiled, "letter", letter)
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=20)
+        first = await ticked(here)
+
+    assert first.report is not None
+    (problem,) = first.report.problems
+    assert "could not be prepared: LookupError" in problem
+    assert (makers, states(here)) == ({False}, {State.SENT: 19, State.DEFERRED: 1})
 
 
 # --------------------------------------------------------------------------- pace

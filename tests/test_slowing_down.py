@@ -113,7 +113,7 @@ async def test_nobody_passes_until_the_store_knows() -> None:
     """Not the next letter, though the account has no limits; the store knows long before the next look."""
     store, woken = Pace(open_store("sqlite://")), asyncio.Event()
     gate = Turnstile(store, "mail", PaceRules())
-    ready: Ready = deque([(None, cast(Claimed, SimpleNamespace(address="a@inbox.ngo")))])
+    ready: Ready = deque([(None, cast(Claimed, SimpleNamespace(address="a@inbox.ngo")), None)])
 
     async def call(what: Callable[[], object]) -> object:
         return what()

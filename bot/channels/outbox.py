@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from bot.channels.base import Channel, Compiled, Limits, MassChannel, Reader, Request
+from bot.channels.base import Channel, Compiled, Limits, MassChannel, Parcel, Reader, Request
 from bot.errors import DeliveryError
 from bot.files import write_atomically
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
@@ -92,8 +92,15 @@ class FiledParcel:
     """A parcel and the name of its file."""
 
     name: str
-    content: bytes
-    tag: Any
+    parcel: Parcel
+
+    @property
+    def content(self) -> bytes:
+        return self.parcel.content
+
+    @property
+    def tag(self) -> Any:
+        return self.parcel.tag
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +114,7 @@ class Filed:
         self, to: Reader, *, key: str, values: Mapping[str, str] = _NOTHING, tag: object = None
     ) -> FiledParcel:
         parcel = self.compiled.letter(to, key=key, values=values, tag=tag)
-        return FiledParcel(name=_file_name(self.message, to, key), content=parcel.content, tag=tag)
+        return FiledParcel(name=_file_name(self.message, to, key), parcel=parcel)
 
 
 class FileLines:

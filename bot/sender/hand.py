@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from bot.channels.base import Compiled
+from bot.channels.base import Compiled, Parcel
 from bot.errors import DeliveryError
 from bot.model import FIRST_RETRY, State
 from bot.store.chunks import Chunk, Claimed, Settled, doubted, put_back
@@ -31,6 +31,18 @@ class Hand:
     def is_ours(self, now: float) -> bool:
         """Whether the lease runs: nobody else can have the chunk."""
         return now - self.renewed < self.chunk.seconds and not self.lost
+
+    def made(self, claimed: Claimed) -> Parcel | Exception:
+        """The letter, or why there is none. Any thread."""
+        try:
+            return self.compiled[claimed.variant].letter(
+                claimed,
+                key=self.chunk.mailing.key(claimed.reader),
+                values=self.values(claimed),
+                tag=(self, claimed),
+            )
+        except Exception as error:
+            return error
 
     def take_settled(self) -> list[Settled]:
         """The outcomes since the last time."""

@@ -1,8 +1,9 @@
 """An issue on its way to many readers: lease a chunk, keep the lines busy, settle in groups.
 
 The lines pull letters and report outcomes by plain calls on the event loop. Everything that waits for the
-disk happens in one thread beside it: while one group is on the wire the next is claimed, and the outcomes of
-the last are written, in the same transaction. What happens between two of these is in the flight recorder.
+disk happens in one thread beside it: while one group is on the wire the outcomes of the last are written and
+the next is claimed, in the same transaction, and made ready. What happens between two of these is in the
+flight recorder.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class MailingSender:
         self._clock, self._stopped, self._gate, self._age = clock, stopped, gate or Open(), age
         self._tally = Tally(channel.name)
         self._books = Books(mailings, flights, clock=clock, age=age, tell=self._tell)
-        self._ready: deque[tuple[Hand, Claimed]] = deque()
+        self._ready: deque[tuple[Hand, Claimed, Parcel | Exception]] = deque()
         self._hands: list[Hand] = []
         self._news = asyncio.Event()
         self._halted = False
@@ -180,15 +181,15 @@ class MailingSender:
         told = hand.take_settled()
         self._measure(len(told))
         try:
-            claimed = await self._books.exchange(hand, told, want)
+            made = await self._books.exchange(hand, told, want)
         except Lost:
             self._drop(hand, told)
             return
-        hand.dry = len(claimed) < want
-        for each in claimed:
-            hand.out[each.number] = each
-            self._ready.append((hand, each))
-        if claimed:
+        hand.dry = len(made) < want
+        for claimed, letter in made:
+            hand.out[claimed.number] = claimed
+            self._ready.append((hand, claimed, letter))
+        if made:
             self._lines.wake()
 
     def _measure(self, count: int) -> None:
@@ -214,31 +215,27 @@ class MailingSender:
         while ready and not self._halted:
             if not self._gate.lets(ready):
                 return None
-            hand, claimed = ready.popleft()
+            hand, claimed, letter = ready.popleft()
             if len(ready) == self._ahead:
                 self._news.set()
             if claimed.number not in hand.out:
                 continue  # given back, or lost, while it waited
             if not hand.is_ours(self._age()):
-                ready.appendleft((hand, claimed))
+                ready.appendleft((hand, claimed, letter))
                 self._waits = True
                 return None
-            try:
-                return self._parcel(hand, claimed)
-            except DeliveryError as error:
-                self._note(hand, claimed, error)
-            except Exception as error:
-                failure = TemporaryFailure(f"could not be prepared: {fault_of(error)}")
-                self._tell(f"{hand.chunk.mailing.subject} {failure}")
-                self._note(hand, claimed, failure)
+            if not isinstance(letter, Exception):
+                return letter
+            self._note(hand, claimed, self._not_made(hand, letter))
         self._news.set()
         return None
 
-    def _parcel(self, hand: Hand, claimed: Claimed) -> Parcel:
-        reader = claimed.reader
-        return hand.compiled[claimed.variant].letter(
-            claimed, key=hand.chunk.mailing.key(reader), values=hand.values(claimed), tag=(hand, claimed)
-        )
+    def _not_made(self, hand: Hand, error: Exception) -> DeliveryError:
+        if isinstance(error, DeliveryError):
+            return error
+        failure = TemporaryFailure(f"could not be prepared: {fault_of(error)}")
+        self._tell(f"{hand.chunk.mailing.subject} {failure}")
+        return failure
 
     def _began(self, letter: Parcel) -> bool:
         """Into the recorder; False when it is not ours any more, or may not be."""
@@ -280,7 +277,7 @@ class MailingSender:
     def _trouble(self, relay: str, failure: DeliveryError) -> None:
         log.warning("%s: %s", self._channel.name, without_addresses(failure.problem))
         if not self._lines.has_another and self._gate.slows(failure):
-            self._ready.extendleft(letter.tag for letter in self._lines.unsent())
+            self._ready.extendleft((*letter.tag, letter) for letter in self._lines.unsent())
         if self._lines.down and not isinstance(failure, PermanentFailure):  # that ends the lines by itself
             self._fail(failure)
 
@@ -312,13 +309,13 @@ class MailingSender:
             return
         goes_on = await self._books.going_on()
         for hand in [hand for hand in self._hands if hand.chunk.mailing.id not in goes_on]:
-            hand.put_back([claimed for owner, claimed in self._ready if owner is hand])
+            hand.put_back([claimed for owner, claimed, _ in self._ready if owner is hand])
             hand.dry = True
             self._news.set()
 
     def _waiting(self) -> list[str]:
         """The addresses that wait for their turn."""
-        return [claimed.address for hand, claimed in self._ready if claimed.number in hand.out]
+        return [claimed.address for hand, claimed, _ in self._ready if claimed.number in hand.out]
 
     def _closed(self, why: str, *, person: bool) -> None:
         """The account must rest for longer than a run should wait."""
@@ -334,7 +331,7 @@ class MailingSender:
         for hand in self._hands:
             theirs = [
                 claimed
-                for owner, claimed in self._ready
+                for owner, claimed, _ in self._ready
                 if owner is hand and self._gate.domain(claimed.address) in domains
             ]
             count = hand.put_back(theirs, partial(put_off, due=due, said=why))

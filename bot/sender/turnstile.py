@@ -19,7 +19,7 @@ LOOK = 1.0  # seconds between two looks at the account, and at what its answers 
 SHORTEST = 0.005  # seconds: slots that are nearer are used together
 TOO_LONG = 10.0  # seconds; a run does not wait longer than that, the next one goes on
 
-Ready = deque[tuple[Any, Claimed]]
+Ready = deque[tuple[Any, Claimed, Any]]  # whose it is, the letter as claimed, and as made
 
 
 class OffLoop(Protocol):
@@ -93,7 +93,7 @@ class Turnstile:
         if self._free:
             return True
         now = time.monotonic()
-        for domain in dict.fromkeys(self.domain(claimed.address) for _, claimed in ready):
+        for domain in dict.fromkeys(self.domain(claimed.address) for _, claimed, _ in ready):
             if self._allowance.take(now, domain):
                 self._bring_forward(ready, domain)
                 return True

@@ -89,7 +89,7 @@ class Ledger:
     def take(self, channel: str, now: datetime, limit: int) -> list[Delivery]:
         """``due`` and ``claim`` in one step: no hold and no other worker can come in between.
 
-        What another worker takes at this moment is passed over, not waited for: nothing back means nothing left.
+        What another worker takes at this moment is passed over, not waited for: nothing means nothing left.
         """
         with writing(self.engine) as connection:
             keys = [delivery.key for delivery in self._due(connection, channel, now, limit, ours=True)]

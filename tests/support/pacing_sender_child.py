@@ -72,7 +72,7 @@ async def posts(race: Race) -> None:
 async def letters(race: Race) -> None:
     """As many as the turnstile lets through: an issue that never ends."""
     gate, claimed = Turnstile(race.pace, ACCOUNT, race.rules), SimpleNamespace(address="reader@example.org")
-    ready: Any = deque([(None, claimed)] * 100)
+    ready: Any = deque([(None, claimed, None)] * 100)
 
     def pull() -> None:
         while not race.over() and gate.lets(ready):

@@ -70,8 +70,7 @@ class Compiled:
         head = b"%s%s%s" % (self.head_start, _head(lines), self.head_end)
         pieces = self.body.pieces(values)
         if self.signing is not None:
-            body = b"".join(pieces)
-            head, pieces = self.signing.field(lines, body) + head, [body]
+            head = self.signing.field(lines, pieces) + head
         sender = self.envelope_sender if self.verp is None else self._return_path(to, self.verp)
         return Spliced(message_id, sender, address, (head, *pieces), head.isascii(), tag)
 

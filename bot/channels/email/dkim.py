@@ -29,6 +29,8 @@ KEY_SIZE = 2048  # bits of a key that we make
 SHORTEST_KEY = 1024  # bits; RFC 8301 allows no shorter one and asks for 2048
 SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")
 
+_LAST_LINE = re.compile(rb"[^\r\n]\r\n")  # the end of a body that is canonical as it is
+
 # Named once more than they stand in the head: a second Subject, or a Cc put in later, breaks the signature.
 _NO_MORE_OF = (
     "from", "to", "cc", "subject", "date", "reply-to", "message-id", "mime-version", "content-type",
@@ -107,19 +109,23 @@ class Signing:
     hashed_body: HASH  # of so many first bytes, which stand before everything personal
     hashed_bytes: int
 
-    def field(self, personal: Iterable[str], body: bytes) -> bytes:
-        """The whole DKIM-Signature line. ``personal`` are header lines in the order of their names."""
-        digest = b64encode(self._body_hash(_one_last_line_end(body)))
+    def field(self, personal: Iterable[str], body: Sequence[bytes]) -> bytes:
+        """The whole DKIM-Signature line. ``personal`` are header lines in the order of their names.
+
+        The first of the body's pieces is its start, if that was hashed before.
+        """
+        digest = b64encode(self._body_hash(body))
         head = b"".join((self.hashed_head, *map(_relaxed, personal)))
         data = b"%s%s%s; b=" % (head, self.hashed_start, digest)
         signature = b64encode(self.signer.signature(data))
         return b"%s%s;\r\n b=%s\r\n" % (self.start, digest, _in_lines(signature))
 
-    def _body_hash(self, body: bytes) -> bytes:
-        if len(body) < self.hashed_bytes:  # nothing but the start, and empty lines at its end
-            return sha256(body).digest()
+    def _body_hash(self, pieces: Sequence[bytes]) -> bytes:
+        if not _LAST_LINE.fullmatch(pieces[-1][-3:]):
+            return sha256(_one_last_line_end(b"".join(pieces))).digest()
         hashed = self.hashed_body.copy()
-        hashed.update(memoryview(body)[self.hashed_bytes :])
+        for piece in pieces[bool(self.hashed_bytes) :]:
+            hashed.update(piece)
         return hashed.digest()
 
 
