@@ -198,6 +198,31 @@ async def test_what_a_server_cannot_take_is_refused_before_it_hears_of_it() -> N
         assert server.accepted.total() == 2
 
 
+@pytest.mark.parametrize("where", ["envelope", "head"])
+async def test_a_foreign_sender_is_never_the_readers_fault(where: str) -> None:
+    """It would stand in every further letter, so the channel stops and no reader loses the issue for it."""
+    plain = letter(0)
+    mail = replace(plain, sender="用户@example.org")
+    if where == "head":
+        mail = replace(plain, content="From: 用户@example.org\r\n".encode() + plain.content)
+    async with pipelining_server(extensions=["PIPELINING"]) as server:
+        mailing = await send(server, Mailing([mail]))
+
+        refused = mailing.outcome(0)
+        assert isinstance(refused, PermanentFailure)
+        assert refused.blame is Blame.SENDER
+        assert "the sender's address" in str(refused)
+
+
+@pytest.mark.parametrize("size", ["²", "9" * 5000, "-1", ""])
+async def test_a_size_that_is_no_number_is_none(size: str) -> None:
+    """Whatever a server says in its greeting, the run goes on."""
+    async with pipelining_server(extensions=["PIPELINING", f"SIZE {size}"]) as server:
+        mailing = await send(server, Mailing(letters(2)))
+
+        assert len(mailing.sent) == 2
+
+
 async def test_an_address_cannot_become_a_command() -> None:
     """Even one that got past every check before."""
     mail = [letter(0, recipient="a@example.com>\r\nRCPT TO:<b@example.com"), letter(1)]
@@ -270,6 +295,7 @@ async def test_an_answer_that_makes_no_sense_ends_the_conversation(extensions: l
         assert mailing.unknown == {letter(0).id}
         assert len(mailing.sent) == 2
         assert server.connections == 2
+
 
 
 async def test_a_granted_data_after_a_refused_recipient_takes_nothing() -> None:
@@ -509,6 +535,8 @@ async def test_an_answer_that_overtakes_the_dot_accepts_nothing(answer: str) -> 
         assert not isinstance(mailing.outcome(0), UnknownOutcome)
         assert server.accepted[large.id] == int(taken)
         assert letter(1).id in mailing.sent
+
+
 
 
 async def test_an_endless_answer_ends_the_conversation() -> None:

@@ -22,6 +22,7 @@ from bot.channels.email.replies import Stage, clean, lost, refusal
 from bot.channels.email.terms import Terms
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
 
+_NUMBER = re.compile(r"[0-9]{1,20}")  # RFC 1870, 4; other digits and longer ones are no number for Python
 _LOGINS = ("plain", "login", "cram-md5")  # one try only: a second wrong one may lock the account
 
 
@@ -97,7 +98,7 @@ class Session:
             chunking=self._server.chunking and "chunking" in told,
             international="smtputf8" in told,
             sizes="size" in told,
-            largest=int(words[0]) if words and words[0].isdigit() else 0,
+            largest=int(words[0]) if words and _NUMBER.fullmatch(words[0]) else 0,
         )
 
     @property

@@ -32,15 +32,20 @@ class Terms:
         size = letter.size
         international = not (letter.is_ascii and letter.sender.isascii() and letter.recipient.isascii())
         if international and not self.international:
-            problem = (
-                "the address has letters outside ASCII before the @, and the mail server does not take that"
-            )
-            raise PermanentFailure(f"{problem} (SMTPUTF8); ask for another address", blame=Blame.RECIPIENT)
+            raise _foreign(letter)
         if 0 < self.largest < size:
             problem = f"the email has {size} bytes and the mail server takes {self.largest}"
             raise PermanentFailure(f"{problem}; send fewer or smaller pictures", blame=Blame.MESSAGE)
         told = f" SIZE={size}" if self.sizes else ""
         return told + (" SMTPUTF8 BODY=8BITMIME" if international else "")
+
+
+def _foreign(letter: Mail) -> PermanentFailure:
+    """Whose address it is: the reader's own, or the one that stands in every letter and stops them all."""
+    problem = "has letters outside ASCII before the @, and the mail server does not take that (SMTPUTF8)"
+    if letter.sender.isascii() and not letter.recipient.isascii():
+        return PermanentFailure(f"the address {problem}; ask for another address", blame=Blame.RECIPIENT)
+    return PermanentFailure(f"the sender's address {problem}; write from another one", blame=Blame.SENDER)
 
 
 def who(letter: Mail) -> tuple[str, ...]:
