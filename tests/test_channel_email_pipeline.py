@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from support.smtp_server import self_made_certificate, smtp_server
 
 from bot.channels.email.calls import Calls, Rules
 from bot.channels.email.pipeline import Wire
+from bot.channels.email.replies import LONGEST, clean
 from bot.channels.email.terms import Terms
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
 
@@ -537,6 +539,21 @@ async def test_an_answer_that_overtakes_the_dot_accepts_nothing(answer: str) -> 
         assert letter(1).id in mailing.sent
 
 
+def test_a_long_word_in_an_answer_takes_no_time() -> None:
+    """Its letters are not searched for an address again and again, while every other conversation waits."""
+    began = time.process_time()
+    words = clean("a" * 32_000 + " ana@example.com")
+
+    assert time.process_time() - began < 1
+    assert words == "a" * LONGEST
+
+
+def test_an_address_is_found_wherever_it_begins() -> None:
+    """Between brackets, after a colon, and one that holds another."""
+    assert (
+        clean("<ana@x.example>:bo@x.example, (a@b@c) @d@e x")
+        == "<<address>>:<address>, (<address>) <address> x"
+    )
 
 
 async def test_an_endless_answer_ends_the_conversation() -> None:

@@ -15,7 +15,8 @@ from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure,
 
 LONGEST = 300  # characters of a server's answer that we keep
 _ENHANCED = re.compile(r"^[245]\.(\d{1,3})\.(\d{1,3})\b")
-_ADDRESS = re.compile(r"[^\s<>(),;:\"']+@[^\s<>(),;:\"']+")
+# Only from the start of a word on: a long one without an @ would be searched again from each of its letters.
+_ADDRESS = re.compile(r"(?<![^\s<>(),;:\"'])[^\s<>(),;:\"']+@[^\s<>(),;:\"']+")
 _OUR_LOGIN = frozenset({530, 534, 535, 538})
 _TOO_BIG = 552
 _BAD_SENDER = frozenset({"7", "8"})  # 5.1.7 and 5.1.8 speak of the sender's address
