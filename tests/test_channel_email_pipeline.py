@@ -519,7 +519,10 @@ async def test_words_between_letters_end_the_conversation(words: str) -> None:
     ],
 )
 async def test_an_answer_that_overtakes_the_dot_accepts_nothing(answer: str) -> None:
-    """The server speaks while most of the body is still with us: it may refuse, never accept."""
+    """The server speaks while most of the body is still with us: it may refuse, never accept.
+
+    Its yes is a doubt and no certainty: uvloop writes once more after the end, and the dot could be in that.
+    """
     large = letter(0, body=b"x" * 76 * 400_000 + b"\r\n")
     mailing = Mailing([large, letter(1)])
     async with pipelining_server([Fault(step="BODY", answer=answer)]) as server:
@@ -532,10 +535,10 @@ async def test_an_answer_that_overtakes_the_dot_accepts_nothing(answer: str) -> 
         await until(lambda: talk not in server.talks)
 
         assert b"\r\n.\r\n" not in talk._buffer
-        taken = answer.startswith("250")  # not believed: it is sent once more
-        assert isinstance(mailing.outcome(0), str if taken else DeliveryError)
-        assert not isinstance(mailing.outcome(0), UnknownOutcome)
-        assert server.accepted[large.id] == int(taken)
+        outcome = mailing.outcome(0)
+        assert isinstance(outcome, DeliveryError)
+        assert isinstance(outcome, UnknownOutcome) == answer.startswith("250")
+        assert server.accepted[large.id] == 0
         assert letter(1).id in mailing.sent
 
 

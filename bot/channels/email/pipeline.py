@@ -32,7 +32,6 @@ from bot.errors import DeliveryError, PermanentFailure, TemporaryFailure
 
 GOODBYE_SECONDS = 5
 
-
 _RESET, _SENDER, _RECIPIENT, _DATA, _ANSWER, _NOTHING, _GOODBYE = Step
 _STAGES = {_SENDER: Stage.SENDER, _RECIPIENT: Stage.RECIPIENT, _DATA: Stage.DATA, _ANSWER: Stage.ANSWER}
 
@@ -250,12 +249,15 @@ class Wire(asyncio.Protocol):
             self._end(f"{self._place} closes the connection ({failure})", code=code)
 
     def _answered(self, letter: Mail, code: int, words: bytes) -> None:
-        """The one answer that counts. One that overtook our dot may refuse, but accepts nothing."""
+        """The one answer that counts. One that overtook our dot may refuse, but accepts nothing.
+
+        Such a yes leaves a doubt: uvloop writes once more after ``abort``, so the dot may go out yet.
+        """
         if self._overtaken:
-            self._dot_is_out = False
             if code // 100 == 2:
                 self._nonsense(words)
                 return
+            self._dot_is_out = False
         self._out = None
         self.answers += 1
         if code // 100 == 2:
