@@ -299,6 +299,20 @@ async def test_an_answer_that_makes_no_sense_ends_the_conversation(extensions: l
         assert server.connections == 2
 
 
+@pytest.mark.parametrize("answer", ["502 not implemented", "503 5.5.1 bad sequence", "500 what?"])
+async def test_a_server_that_offers_chunks_and_knows_none_is_left(answer: str) -> None:
+    """It takes the letter's lines for commands: its answers to them must not be the next reader's."""
+    lines = "\r\n".join([answer, "500 what?", "500 what?", "500 what?"])
+    async with pipelining_server([Fault(step="DOT", answer=lines)], extensions=CHUNKED) as server:
+        mailing = await send(server, Mailing(letters(3)))
+
+        refused = mailing.outcome(0)
+        assert isinstance(refused, PermanentFailure)
+        assert (refused.code, refused.blame) == (int(answer[:3]), Blame.SENDER)
+        assert "chunking = false" in str(refused)
+        assert mailing.sent == {letter(1).id, letter(2).id}
+        assert server.connections == 2
+
 
 async def test_a_granted_data_after_a_refused_recipient_takes_nothing() -> None:
     """A lone dot ends it, no body is sent, and the recipient's refusal stands (RFC 2920)."""

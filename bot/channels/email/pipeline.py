@@ -23,14 +23,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from bot.channels.email.calls import Calls, Rules
-from bot.channels.email.dialect import Step, dialect_of
+from bot.channels.email.dialect import CHUNKS, Step, dialect_of
 from bot.channels.email.hearing import Hearing
 from bot.channels.email.mime import Mail
 from bot.channels.email.replies import Stage, clean, lost, refusal
 from bot.channels.email.terms import note, plain, who
-from bot.errors import DeliveryError, PermanentFailure, TemporaryFailure
+from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
 
 GOODBYE_SECONDS = 5
+# BDAT was offered and is no command there: the server takes the lines of the letter for commands.
+_NOT_UNDERSTOOD = frozenset({500, 502, 503, 504})
 
 _RESET, _SENDER, _RECIPIENT, _DATA, _ANSWER, _NOTHING, _GOODBYE = Step
 _STAGES = {_SENDER: Stage.SENDER, _RECIPIENT: Stage.RECIPIENT, _DATA: Stage.DATA, _ANSWER: Stage.ANSWER}
@@ -264,8 +266,11 @@ class Wire(asyncio.Protocol):
             self._calls.done(letter, f"{code} {note(words, letter)}")
             return
         failure = _refusal(letter, _ANSWER, code, words)
+        as_commands = self._dialect is CHUNKS and code in _NOT_UNDERSTOOD
+        if as_commands:
+            failure = PermanentFailure(f"{failure}; set chunking = false", code=code, blame=Blame.SENDER)
         self._calls.done(letter, failure)
-        if code == 421 or code // 100 == 3 or not self._dot_is_out:
+        if code == 421 or code // 100 == 3 or not self._dot_is_out or as_commands:
             self._end(f"{self._place} ends or confuses the conversation ({failure})", code=code)
 
     # ----------------------------------------------------------------- saying
