@@ -110,6 +110,14 @@ async def test_the_machines_own_name_is_not_told() -> None:
         assert server.commands[0] == "EHLO news.example.org"
 
 
+async def test_our_own_name_is_told_in_ascii() -> None:
+    """A server hears A-labels, whatever the settings say."""
+    async with smtp_server() as server, channel_to(server, local_hostname="bücher.example") as channel:
+        await channel.send(MESSAGE, READER, key=KEY)
+
+        assert "EHLO xn--bcher-kva.example" in server.commands
+
+
 async def test_the_size_is_announced() -> None:
     """So that the server can refuse before the body is on its way."""
     async with smtp_server(size=100_000) as server, channel_to(server) as channel:
@@ -427,6 +435,16 @@ async def test_tls_at_a_port_that_speaks_plainly_gets_advice() -> None:
             await channel.send(MESSAGE, READER, key=KEY)
 
         assert caught.value.blame is Blame.SENDER
+
+
+@pytest.mark.parametrize("host", ["mail..example.org", f"{'m' * 64}.example.org"])
+async def test_a_host_that_cannot_exist_is_told(host: str) -> None:
+    """A slip in the settings is a finding of the doctor's and a failure in words, not a crash."""
+    async with smtp_server() as server, channel_to(server, host=host, allow_plaintext=True) as channel:
+        (finding,) = await channel.check()
+        assert (finding.level, "cannot exist" in finding.message) == (Level.BLOCK, True)
+        with pytest.raises(PermanentFailure, match="correct host"):
+            await channel.send(MESSAGE, READER, key=KEY)
 
 
 async def test_a_missing_ca_file_is_told() -> None:

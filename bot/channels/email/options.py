@@ -188,9 +188,9 @@ def hello_of(options: Options, site_url: str) -> str:
 
     By default the site's domain: the machine's own name would tell every server whose computer this is.
     """
-    if options.local_hostname:
+    if options.local_hostname and options.local_hostname.isascii():
         return options.local_hostname
-    host = urlsplit(site_url).hostname or ""
+    host = options.local_hostname or urlsplit(site_url).hostname or ""
     try:
         return idna.encode(host, uts46=True).decode("ascii") if host else "[127.0.0.1]"
     except idna.IDNAError:

@@ -138,7 +138,11 @@ class Session:
 
     async def _open(self) -> None:
         with self._explained(Stage.CONNECT):
-            await self._smtp.connect()
+            try:
+                await self._smtp.connect()
+            except UnicodeError as error:  # an empty label, or one that is too long for DNS
+                problem = f"{self._server} is a name that cannot exist; correct host"
+                raise PermanentFailure(problem, blame=Blame.SENDER) from error
         with self._explained(Stage.HELLO):
             await self._smtp.ehlo()
         if self._server.security == "starttls":
