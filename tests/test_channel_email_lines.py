@@ -200,6 +200,20 @@ async def test_a_letter_never_goes_to_a_second_relay_after_its_dot() -> None:
         assert set(two.accepted) == mailing.sent == {letter(n).id for n in (1, 2, 3)}
 
 
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "DOT"])
+async def test_a_relay_that_always_closes_is_rested(step: str) -> None:
+    """421 at any step: it has done no work, so the other one goes on, and not every letter is tried on it."""
+    mailing = Mailing(letters(20))
+    faults = [Fault(step=step, answer="421 4.3.2 closing")] * 40
+    async with pipelining_server(faults) as first, pipelining_server() as second:
+        lines = mailing.over(relay(first.port, "first"), relay(second.port, "second"), clock=Clock())
+        assert await asyncio.wait_for(lines.run(), 20) == []
+
+        assert first.connections == 1
+        assert len(mailing.sent) >= 19
+        assert mailing.sent == set(second.accepted)
+
+
 async def test_lines_go_home_when_the_first_relay_is_back() -> None:
     """Failover is for the time of need."""
     mailing, clock = Mailing(letters(1)), Clock()

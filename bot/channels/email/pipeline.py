@@ -48,7 +48,7 @@ class Wire(asyncio.Protocol):
         self._usual = self._dialect.usual
         self._transport: asyncio.Transport
         self._socket: TransportSocket | None = None  # of a connection in clear text
-        self.answers = 0  # letters of which the server told the outcome
+        self.answers = 0  # letters of which the server told the outcome, and stayed
         self._room = rules.letters or -1  # letters that this conversation may still take
         self._leaving = self._over = False
         self._busy = False  # reading or asking: what a callback wakes waits until that is done
@@ -245,7 +245,7 @@ class Wire(asyncio.Protocol):
     def _refused(self, letter: Mail, failure: DeliveryError, *, code: int = 0) -> None:
         self._next = self._no = None
         self._unsaid.clear()
-        self.answers += 1
+        self.answers += code != 421
         self._calls.done(letter, failure)
         if code == 421:
             self._end(f"{self._place} closes the connection ({failure})", code=code)
@@ -261,7 +261,7 @@ class Wire(asyncio.Protocol):
                 return
             self._dot_is_out = False
         self._out = None
-        self.answers += 1
+        self.answers += code != 421
         if code // 100 == 2:
             self._calls.done(letter, f"{code} {note(words, letter)}")
             return
