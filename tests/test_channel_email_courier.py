@@ -98,6 +98,23 @@ async def test_a_new_conversation_that_fails_is_not_followed_by_another() -> Non
         assert server.finished == {}
 
 
+@pytest.mark.parametrize("fault", [DROP, "421 4.3.2 closing"])
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+async def test_a_relay_that_takes_no_letter_is_rested(step: str, fault: str) -> None:
+    """The caller hears of the first; whatever comes next goes over the other one."""
+    faults = [Fault(step=step, answer=fault)] * 9
+    async with (
+        pipelining_server(faults) as one,
+        pipelining_server() as two,
+        courier_over(relay(one.port, "one"), relay(two.port, "two"), connections=1) as courier,
+    ):
+        with pytest.raises(TemporaryFailure):
+            await courier.deliver(letter(0))
+
+        assert await courier.deliver(letter(0)) == OK
+        assert (one.connections, two.accepted.total()) == (1, 1)
+
+
 async def test_a_refusal_is_the_letters_own_though_the_server_grants_data() -> None:
     """A lone dot ends what was granted; the next letter goes over the same connection."""
     script = [Fault(step="RCPT", answer="550 5.1.1 no such user"), None]

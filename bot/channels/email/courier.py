@@ -46,8 +46,15 @@ class Courier:
                 except TemporaryFailure:
                     if not talk.gave_back:
                         raise
-            talk, remark = await self._open()
-            return await self._carry(talk, letter) + remark
+            desk, talk, remark = await self._open()
+            try:
+                answer = await self._carry(talk, letter)
+            except TemporaryFailure as failure:
+                if talk.gave_back or failure.code == 421:
+                    desk.rest(self._clock())  # so that the next letter goes over another one
+                raise
+            desk.health = Health()
+            return answer + remark
 
     async def close(self) -> None:
         """Say goodbye in the conversations that are kept."""
@@ -61,7 +68,7 @@ class Courier:
             if talk.is_open:
                 self._kept.append(talk)
 
-    async def _open(self) -> tuple[Talk, str]:
+    async def _open(self) -> tuple[Desk, Talk, str]:
         """With the first relay that can be opened, and a remark where that is a second choice.
 
         Those that failed lately come last, and none is left out. A failure that time may heal is raised
@@ -76,9 +83,8 @@ class Courier:
                 desk.rest(self._clock())
                 failures.append(failure)
             else:
-                desk.health = Health()
                 why = f" (over {desk.relay.name}, because {failures[0]})" if failures else ""
-                return talk, why
+                return desk, talk, why
         raise next((one for one in failures if isinstance(one, TemporaryFailure)), failures[0])
 
 
