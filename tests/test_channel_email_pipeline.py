@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.mailings import Clock, Mailing, letter, letters, relay, until
@@ -554,6 +555,26 @@ async def test_an_answer_that_overtakes_the_dot_accepts_nothing(answer: str) -> 
         assert isinstance(outcome, UnknownOutcome) == answer.startswith("250")
         assert server.accepted[large.id] == 0
         assert letter(1).id in mailing.sent
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_answer_that_overtakes_the_dot_under_encryption_accepts_nothing(
+    certificate: Path, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """What waits below the encryption is still with us as well."""
+    mailing = Mailing([letter(0, body=b"x" * 76 * 400_000 + b"\r\n")])
+
+    async def main() -> Server:
+        script = [Fault(step="BODY", answer="250 ok")]
+        async with pipelining_server(script, certificate=certificate) as server:
+            await send(server, mailing, security="starttls", ca_file=str(certificate))
+            return server
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        server = runner.run(main())
+
+    assert isinstance(mailing.outcome(0), UnknownOutcome)
+    assert server.accepted == {}
 
 
 def test_a_long_word_in_an_answer_takes_no_time() -> None:

@@ -31,6 +31,7 @@ from bot.channels.email.terms import note, plain, who
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
 
 GOODBYE_SECONDS = 5
+_STROKE = 65_536  # bytes; more than that waits for the system, and asyncio says so
 # BDAT was offered and is no command there: the server takes the lines of the letter for commands.
 _NOT_UNDERSTOOD = frozenset({500, 502, 503, 504})
 
@@ -379,14 +380,16 @@ class Wire(asyncio.Protocol):
     def _write_uncopied(self, pieces: tuple[bytes, ...]) -> None:
         """From where they lie to the system; what does not fit, or must be encrypted, goes the long way.
 
-        Joined first: every piece by itself would be a record of TLS by itself.
+        Joined first: every piece by itself would be a record of TLS by itself. Then in large strokes: TLS
+        keeps back, and counts, only what is written after the connection below is full (``_overtaken``).
         """
         written = 0
         if self._socket is not None and not self._transport.get_write_buffer_size():
             with suppress(OSError):  # the transport meets it as well, and knows what to do
                 written = os.writev(self._socket.fileno(), pieces)
-        if written < sum(map(len, pieces)):
-            self._transport.write(b"".join(pieces)[written:])
+        rest = memoryview(b"".join(pieces))[written:] if written < sum(map(len, pieces)) else b""
+        for start in range(0, len(rest), _STROKE):
+            self._transport.write(rest[start : start + _STROKE])
 
     # ----------------------------------------------------------------- ending
 
