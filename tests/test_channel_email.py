@@ -252,6 +252,8 @@ async def test_nobody_listening_means_later() -> None:
         ("RCPT", "554 5.7.1 relay access denied", Blame.SENDER),
         ("RCPT", "550 5.1.8 sender's domain not found", Blame.SENDER),
         ("RCPT", "504 5.5.2 helo rejected", Blame.SENDER),
+        ("RCPT", "554 5.7.1 <r@x.org>: Recipient address rejected: Access denied", Blame.RECIPIENT),
+        ("RCPT", "504 5.5.2 <r@x>: Recipient address rejected: need fully-qualified", Blame.RECIPIENT),
         ("RCPT", "530 log in first", Blame.SENDER),
         ("DATA", "554 no valid recipients", Blame.MESSAGE),
         ("DOT", "554 5.6.0 the content is malformed", Blame.MESSAGE),

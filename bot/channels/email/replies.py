@@ -17,6 +17,8 @@ LONGEST = 300  # characters of a server's answer that we keep
 _ENHANCED = re.compile(r"^[245]\.(\d{1,3})\.(\d{1,3})\b")
 # Only from the start of a word on: a long one without an @ would be searched again from each of its letters.
 _ADDRESS = re.compile(r"(?<![^\s<>(),;:\"'])[^\s<>(),;:\"']+@[^\s<>(),;:\"']+")
+# Postfix of one recipient, also behind 5.7.1 and 5.5.2; its "Relay access denied" speaks of us.
+_ONE_READER = "recipient address rejected"
 _OUR_LOGIN = frozenset({530, 534, 535, 538})
 _TOO_BIG = 552
 _BAD_SENDER = frozenset({"7", "8"})  # 5.1.7 and 5.1.8 speak of the sender's address
@@ -63,6 +65,8 @@ def clean(text: str, *, hide: Iterable[str] = ()) -> str:
 
 
 def _blame(stage: Stage, code: int, text: str) -> Blame:
+    if stage is Stage.RECIPIENT and _ONE_READER in text.casefold():
+        return Blame.RECIPIENT
     found = _ENHANCED.match(text)
     subject, detail = found.groups() if found else ("", "")
     if stage in (Stage.RECIPIENT, Stage.DATA, Stage.ANSWER) and _speaks_of_us(code, subject, detail):
