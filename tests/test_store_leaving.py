@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, insert, inspect, select, text
 
 from bot.model import Form
 from bot.store import schema
@@ -17,6 +20,7 @@ from bot.store.engine import open_store, reading, writing
 from bot.store.joining import Joining, Limits, SignupRequest, Wording
 from bot.store.leaving import Leaving, Preferences
 from bot.store.suppression import Hasher
+from tests.support.postgres import Cluster
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)
@@ -56,6 +60,46 @@ def everything(engine: Engine) -> str:
 
 
 # --------------------------------------------------------------------------- leaving
+
+LEAVE: dict[str, Callable[[Engine, str], object]] = {
+    "unsubscribe": lambda e, of: Leaving(e, HASHER).unsubscribe(of, "weekly", now=NOW, means="one click"),
+    "prefer": lambda e, of: Leaving(e, HASHER).prefer(of, "weekly", Preferences(newsletter="weekly"), NOW),
+    "erase": lambda e, _: Leaving(e, HASHER).erase(ANN, NOW),
+    "remove": lambda e, _: AudienceStore(e, HASHER).remove(ANN, now=NOW),
+    "bounce": lambda e, of: Bounces(e).suppress(of, reason="dead", now=NOW),
+}
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+@pytest.mark.parametrize("how", LEAVE)
+def test_who_leaves_during_an_import_holds_nothing_that_it_needs(postgres: Cluster, how: str) -> None:
+    """On PostgreSQL they wait for its end: otherwise one of the two would be broken off as a deadlock."""
+    url = postgres.database("t1")
+    engine, importing = open_store(url), open_store(f"{url}&options=-c%20lock_timeout%3D2s")
+    of = reader(AudienceStore(engine, HASHER), ANN, "weekly", "daily")
+
+    with ThreadPoolExecutor(1) as thread:
+        with importing.begin() as connection:
+            connection.execute(text("LOCK TABLE subscriber IN SHARE ROW EXCLUSIVE MODE"))
+            left = thread.submit(LEAVE[how], engine, of)
+            until_one_waits(connection)
+            connection.execute(text("UPDATE subscriber SET name = 'Ann'"))
+            connection.execute(text("SELECT * FROM subscription FOR UPDATE"))
+        assert left.result(timeout=20)
+
+    for each in (engine, importing):
+        each.dispose()
+    postgres.drop(url)
+
+
+def until_one_waits(connection: Connection) -> None:
+    """Until another connection of this database waits for a lock."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    end = time.monotonic() + 20
+    while not connection.scalar(text(f"{waits} AND wait_event_type = 'Lock'")):
+        assert time.monotonic() < end, "nobody waits"
+        time.sleep(0.01)
 
 
 def test_who_leaves_one_newsletter_keeps_the_other(leaving: Leaving, audience: AudienceStore) -> None:

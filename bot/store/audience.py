@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Select, delete, exists, func, select,
 
 from bot.errors import AudienceError
 from bot.model import Recipient, speaks
-from bot.store.engine import reading, writing
+from bot.store.engine import changing_readers, reading, writing
 from bot.store.firstload import FirstLoad, nobody_yet
 from bot.store.importing import ROWS, Import, ImportReport, Scratch, Signup, Writer, address_key
 from bot.store.proof import note_proof
@@ -102,7 +102,7 @@ class AudienceStore:
     def remove(self, address: str, *, now: datetime, reason: str = "asked to leave") -> bool:
         """Forget the reader and never write again; True when there was one. Suppressed in any case."""
         key = address_key(address)
-        with writing(self.engine) as connection:
+        with changing_readers(self.engine) as connection:
             # Of somebody erased nothing is written in clear again.
             if self.hasher is None or not is_erased(connection, self.hasher, key):
                 suppress(connection, key, reason=reason, now=now)

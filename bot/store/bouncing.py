@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, delete, select
 from bot.model import State
 from bot.store import schema
 from bot.store.chunks import short_name
-from bot.store.engine import reading, writing
+from bot.store.engine import changing_readers, reading, writing
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.proof import note_proof
 from bot.store.received import letters_to
@@ -118,7 +118,7 @@ class Bounces:
     def suppress(self, subscriber: str, *, reason: str, now: datetime) -> bool:
         """Never write to them again, and keep them no longer as a reader; False when they were none."""
         person = schema.subscriber
-        with writing(self.engine) as connection:
+        with changing_readers(self.engine) as connection:
             row = connection.execute(
                 select(person).where(person.c.id == subscriber).with_for_update()
             ).one_or_none()

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -75,6 +75,19 @@ def writing(engine: Engine) -> Iterator[Connection]:
     SQLite takes the write lock at once: a reader that turns writer half-way could not be served.
     """
     with _told(engine), engine.execution_options(broadside_writes=True).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def changing_readers(engine: Engine) -> Iterator[Connection]:
+    """``writing``, for whoever changes or forgets a reader: first of all it waits for an import to end.
+
+    On PostgreSQL an import is the only writer of readers, as in SQLite. Who locked a reader before that wait
+    would hold up the import, which needs this very reader: one of the two would have to be broken off.
+    """
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("LOCK TABLE subscriber IN ROW EXCLUSIVE MODE"))
         yield connection
 
 

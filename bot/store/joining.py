@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.store.engine import reading, writing
+from bot.store.engine import changing_readers, reading, writing
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
 from bot.store.proof import note_proof
@@ -174,7 +174,7 @@ class Joining:
 
     def confirm(self, signup_id: str, *, now: datetime, means: str, ip: str) -> Confirmed | None:
         """They meant it: a reader from now on, whatever was suppressed. A second time changes nothing."""
-        with writing(self.engine) as connection:
+        with changing_readers(self.engine) as connection:
             row = _waiting(connection, signup_id, now, lock=True)
             if row is None:
                 return None

@@ -17,13 +17,12 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    text,
     update,
 )
 
 from bot.model import Form
 from bot.store import schema
-from bot.store.engine import reading, writing
+from bot.store.engine import changing_readers, reading
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.importing import address_key
 from bot.store.joining import mailbox_of
@@ -67,7 +66,7 @@ class Leaving:
         No list brings them back to this newsletter. Who reads nothing else is not kept as a reader.
         """
         person, mine = schema.subscriber, schema.subscription
-        with writing(self.engine) as connection:
+        with changing_readers(self.engine) as connection:
             # The person first: two calls at once come one after the other.
             query = select(person).where(person.c.id == subscriber_id).with_for_update()
             row = connection.execute(query).one_or_none()
@@ -123,7 +122,7 @@ class Leaving:
         wish, person, reads = schema.preference, schema.subscriber, schema.subscription.c
         mine = (wish.c.newsletter == newsletter) & (wish.c.subscriber_id == subscriber_id)
         gets = (reads.newsletter == newsletter) & (reads.subscriber_id == subscriber_id)
-        with writing(self.engine) as connection:
+        with changing_readers(self.engine) as connection:
             # The person first, as for leaving: whoever does that at the same time leaves no wish behind.
             connection.execute(select(person.c.id).where(person.c.id == subscriber_id).with_for_update())
             if connection.execute(select(reads.since).where(gets)).first() is None:
@@ -176,9 +175,7 @@ class Leaving:
     def erase(self, address: str, now: datetime) -> Erased:
         """Nothing of this person stays but a keyed hash that keeps lists from bringing them back."""
         key = address_key(address)
-        with writing(self.engine) as connection:
-            if connection.dialect.name == "postgresql":  # an import may be bringing them just now
-                connection.execute(text("LOCK TABLE subscriber IN ROW EXCLUSIVE MODE"))
+        with changing_readers(self.engine) as connection:  # an import may be bringing them just now
             _wait_for_others(connection, key)
             ids, words = _ids(connection, key), _spellings(connection, key, address)
             rows = self._erase(connection, key, ids, words)
