@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, insert, inspect, select, text
+from sqlalchemy import Engine, insert, inspect, select, text
 
 from bot.model import Form
 from bot.store import schema
@@ -20,7 +19,7 @@ from bot.store.engine import open_store, reading, writing
 from bot.store.joining import Joining, Limits, SignupRequest, Wording
 from bot.store.leaving import Leaving, Preferences
 from bot.store.suppression import Hasher
-from tests.support.postgres import Cluster
+from tests.support.postgres import Cluster, until_one_waits
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)
@@ -91,15 +90,6 @@ def test_who_leaves_during_an_import_holds_nothing_that_it_needs(postgres: Clust
     for each in (engine, importing):
         each.dispose()
     postgres.drop(url)
-
-
-def until_one_waits(connection: Connection) -> None:
-    """Until another connection of this database waits for a lock."""
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    end = time.monotonic() + 20
-    while not connection.scalar(text(f"{waits} AND wait_event_type = 'Lock'")):
-        assert time.monotonic() < end, "nobody waits"
-        time.sleep(0.01)
 
 
 def test_who_leaves_one_newsletter_keeps_the_other(leaving: Leaving, audience: AudienceStore) -> None:

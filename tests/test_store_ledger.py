@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Engine, event, insert, update
 
 from bot.errors import NotFoundError, PermanentFailure, StoreError, TemporaryFailure
 from bot.model import Firing, ListFields, Media, Message, Receipt, Recipient, State, delivery_key, placeholder
@@ -23,7 +24,7 @@ from bot.store.engine import open_store
 from bot.store.ledger import Ledger
 from bot.store.mailing import Mailings
 from tests.support.ledgers import NOW, WORDS, issue, post, readers, record
-from tests.support.postgres import Cluster
+from tests.support.postgres import Cluster, until_one_waits
 
 ROOT = Path(__file__).parents[1]
 LATER = NOW + timedelta(hours=1)
@@ -303,6 +304,28 @@ def test_a_hold_stops_what_was_planned_already(ledger: Ledger, scope: str) -> No
     assert held == ([], [])
     assert released == (True, False)
     assert len(ledger.take("mail", NOW, 9)) == 2
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_two_who_hold_the_same_at_once_both_succeed(postgres: Cluster) -> None:
+    """In a fright several people say STOP: none of them is shown an error, and the last reason stays."""
+    url = postgres.database("t1")
+    engine = open_store(url)
+    ledger = Ledger(engine, mode="live", publication="broadside")
+
+    with ThreadPoolExecutor(1) as thread:
+        with engine.begin() as connection:
+            row = {"scope": "*", "reason": "held by ann", "at": NOW}
+            connection.execute(insert(schema.hold), row)
+            second = thread.submit(ledger.hold, "*", "held by mali", NOW)
+            until_one_waits(connection)
+        second.result(timeout=20)
+    held = ledger.holds()
+
+    engine.dispose()
+    postgres.drop(url)
+    assert held == {"*": "held by mali"}
 
 
 def test_a_hold_elsewhere_stops_nothing_here(ledger: Ledger) -> None:

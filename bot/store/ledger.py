@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, update
 
 from bot.errors import NotFoundError, StoreError
 from bot.model import Delivery, Firing, History, Message, Post, State
@@ -19,7 +19,7 @@ from bot.store.engine import reading, writing
 from bot.store.history import APPROVED, SCHEDULE, note_seen, read_history, read_holds, unseen
 from bot.store.letterbook import EVERYTHING, PLENTY, Letterbook
 from bot.store.recording import Recorder
-from bot.store.rows import batches, changing_values, to_delivery
+from bot.store.rows import batches, changing_values, put, to_delivery
 
 _OPEN = (State.PLANNED, State.DEFERRED)
 _IN_DOUBT = (State.CLAIMED, State.UNKNOWN)
@@ -242,8 +242,7 @@ class Ledger:
     def hold(self, scope: str, reason: str, now: datetime) -> None:
         """Stop "*", a channel, a newsletter or an item at once, in every mode."""
         with writing(self.engine) as connection:
-            connection.execute(delete(schema.hold).where(schema.hold.c.scope == scope))
-            connection.execute(insert(schema.hold), {"scope": scope, "reason": reason, "at": now})
+            put(connection, schema.hold, {"scope": scope, "reason": reason, "at": now})
 
     def release(self, scope: str) -> bool:
         """Let it go on; False when it was not held."""
@@ -258,8 +257,7 @@ class Ledger:
     def note_tick(self, now: datetime) -> None:
         """Remember that a run came to its end."""
         with writing(self.engine) as connection:
-            connection.execute(delete(schema.tick).where(schema.tick.c.mode == self.mode))
-            connection.execute(insert(schema.tick), {"mode": self.mode, "at": now})
+            put(connection, schema.tick, {"mode": self.mode, "at": now})
 
     def last_tick(self) -> datetime | None:
         """When the last run came to its end."""

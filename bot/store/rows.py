@@ -28,6 +28,15 @@ def add_missing(connection: Connection, table: Table, rows: Sequence[Values]) ->
     return added
 
 
+def put(connection: Connection, table: Table, row: Values) -> None:
+    """Insert the row, or put it in place of the one with its key; of two at once the later one stays."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    key = [column.name for column in table.primary_key]
+    rest = {name: value for name, value in row.items() if name not in key}
+    query = dialect.insert(table).values(row)
+    connection.execute(query.on_conflict_do_update(index_elements=key, set_=rest))
+
+
 def batches(things: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """The things in lists of at most ``size``, read as they are needed."""
     rest = iter(things)

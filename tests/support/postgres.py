@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import Connection, text
 
 _FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 # Only what makes a throw-away server quick to start; what makes a commit durable stays on.
@@ -92,3 +94,12 @@ def cluster() -> Iterator[Cluster]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def until_one_waits(connection: Connection) -> None:
+    """Until somebody else waits for a lock."""
+    end = time.monotonic() + 20
+    # Not pg_stat_activity: within one transaction that says the same each time.
+    while not connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+        assert time.monotonic() < end, "nobody waits"
+        time.sleep(0.01)
