@@ -33,7 +33,8 @@ from tests.support.live_workspace import (
     start,
 )
 from tests.support.mastodon_server import POST_STATUS, MastodonServer
-from tests.support.postgres import Cluster
+from tests.support.plug import machine, sink, subscribe
+from tests.support.postgres import Cluster, cluster
 from tests.support.slow_sink import SlowSink, slow_sink
 from tests.support.smtp_server import self_made_certificate
 
@@ -233,6 +234,28 @@ async def test_a_channel_that_ends_as_a_tick_begins_leaves_it_the_lock(
     assert len(held) == 2
     assert all(held)
     assert not after
+
+
+@pytest.mark.slow
+@pytest.mark.server
+async def test_a_bot_at_rest_outlives_its_database(tmp_path: Path) -> None:
+    """It dies and comes back between two issues: the next one goes out as if nothing had been."""
+    async with sink() as mail:
+        with cluster() as database:
+            one = machine(tmp_path, mail.port, url=database.database(), connections=1, command=("run",))
+            subscribe(one.here, READERS)
+            await one.start(NOW - timedelta(seconds=12))
+            await one.ready.wait()
+            await asyncio.sleep(2)  # its first tick, which is told of nothing
+            database.kill()
+            await asyncio.sleep(2)
+            database.start()
+            await until(lambda: len(mail.copies) == READERS, seconds=40)
+            one.process.send_signal(signal.SIGTERM)
+            code = await one.end()
+
+    assert code == 0, one.complaint
+    assert set(mail.copies.values()) == {1}
 
 
 @pytest.mark.server

@@ -76,6 +76,7 @@ async def _tick_until_stopped(
     workspace: Workspace, stop: asyncio.Event, told: Callable[[datetime, Tick], None]
 ) -> None:
     crew = Crew(workspace, clock=_now, stopping=stop.is_set, told=told)
+    ticked, wrong = False, ""
     try:
         while not stop.is_set():
             since = _now()
@@ -83,11 +84,14 @@ async def _tick_until_stopped(
                 held = await crew.off_loop(lambda: brakes(workspace))
                 with suppress(BusyError):  # another run does the work; look again after the nap
                     await crew.tick(since)
+                ticked, wrong = True, ""
                 await _rest(workspace, crew, stop, since=since, held=held)
             except StoreError as error:
-                if not crew.at_work:  # who is at work waits for the database, and so do we
+                if not ticked and not crew.at_work:  # wrong from the start; what goes later may come back
                     raise
-                told(since, Tick(plan=Plan(), report=Report(problems=(str(error),))))
+                if str(error) != wrong:
+                    wrong = str(error)
+                    told(since, Tick(plan=Plan(), report=Report(problems=(wrong,))))
                 await _until(stop, crew.news, seconds=RETRY)
     finally:
         stop.set()
