@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, delete, func, select
 
 from bot.app.publish import tick
 from bot.app.workspace import Workspace
 from bot.model import State
 from bot.store.importing import Signup
+from bot.store.schema import letter, subscription
 from tests.support.live_workspace import NOW, deliveries, mail_only
 from tests.support.pipelining_server import Server, pipelining_server
+from tests.support.plug import machine, subscribe
+from tests.support.slow_sink import slow_sink
 
 READERS, LEAVERS = 2_000, 100
 FAULTS = [("DATA", "451 4.3.0 later"), ("BODY", "drop"), ("RCPT", "550 5.1.1 no such user")]
@@ -49,6 +55,40 @@ async def test_who_leaves_while_the_issue_is_sent_does_not_get_it(tmp_path: Path
     assert states[State.CANCELLED] == LEAVERS
     assert (states[State.FAILED], states[State.SENT]) == (3, READERS - LEAVERS - 3)
     assert len(got) == states[State.SENT]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_who_leaves_while_their_letter_waits_for_its_turn_does_not_get_it(tmp_path: Path) -> None:
+    """It was claimed, far ahead of a server that had been quick: within a second no more of them go."""
+    async with slow_sink(0.25) as mail:
+        mail.hurry(1_500)
+        one = machine(tmp_path, mail.port, connections=1, command=("run",))
+        subscribe(one.here, 3_000)
+        await one.start(NOW)
+        await mail.until_slow(patience=60)
+        await mail.reach(len(mail) + 1, patience=10)
+        workspace = Workspace(one.here)
+        with workspace.engine.begin() as connection:
+            waiting = claimed_letters(connection)
+            connection.execute(delete(subscription))
+        moment = time.monotonic()
+        await asyncio.sleep(4)
+        late = [each for each in mail.since(moment) if each > 1.5]
+        one.process.send_signal(signal.SIGTERM)
+        assert await one.end() == 0, one.complaint
+        progress = workspace.mailings.progress(1)
+        workspace.release()
+
+    assert waiting > 100
+    assert not late
+    assert progress.counts[State.SENT] == len(mail)
+    assert progress.counts[State.CANCELLED] == 3_000 - len(mail)
+
+
+def claimed_letters(connection: Connection) -> int:
+    mine = letter.c.state == State.CLAIMED.value
+    return connection.scalar(select(func.count()).select_from(letter).where(mine)) or 0
 
 
 def with_readers(folder: Path, mail: Server) -> Path:

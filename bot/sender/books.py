@@ -122,6 +122,11 @@ class Books:
         found = await self.off_loop(lambda: self._mailings.open_issues(self._clock()))
         return {mailing.id for mailing in found}
 
+    async def left(self, chunk: Chunk) -> dict[int, Settled]:
+        """What becomes of claimed letters whose reader has left since; those that are on the wire, too."""
+        found = await self.off_loop(lambda: self._mailings.left(chunk))
+        return {each.number: each for each in found}
+
     async def off_loop(self, call: Callable[[], T]) -> T:
         """The call's result, without holding up the event loop while the disk works."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

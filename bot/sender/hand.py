@@ -25,6 +25,7 @@ class Hand:
         self.out: dict[int, Claimed] = {}
         self.begun: set[int] = set()  # those of them that may be on the wire
         self.settled: list[Settled] = []
+        self.waited: set[int] = set()  # that were not begun when we looked last
         self.dry = False  # nothing more to claim in it now
         self.lost = False  # somebody else has it
 
@@ -54,6 +55,10 @@ class Hand:
         mine = [claimed for claimed in letters if self.out.pop(claimed.number, None)]
         self.settled += [why(claimed) for claimed in mine]
         return len(mine)
+
+    def let_leave(self, left: Mapping[int, Settled], waiting: Iterable[Claimed]) -> None:
+        """Of those that wait: who has left gets none, and that is the outcome."""
+        self.put_back([each for each in waiting if each.number in left], lambda each: left[each.number])
 
     def let_go(self, why: Callable[[Claimed], Settled], now: datetime, *, resend: bool) -> int:
         """At the end of the run: an outcome for everything; how many were not begun."""

@@ -304,13 +304,30 @@ class MailingSender:
                 self._drop(hand, [])
 
     async def _recall(self) -> None:
-        """Letters that wait for a line and whose issue was held, paused or cancelled go back."""
+        """Letters that wait for a line go back when their issue was held, paused or cancelled.
+
+        One that has waited for a while does not go to a reader who left in that time.
+        """
         if not self._ready:
             return
         goes_on = await self._books.going_on()
         for hand in [hand for hand in self._hands if hand.chunk.mailing.id not in goes_on]:
-            hand.put_back([claimed for owner, claimed, _ in self._ready if owner is hand])
+            hand.put_back(self._waits_in(hand))
             hand.dry = True
+        for hand in list(self._hands):
+            before, hand.waited = hand.waited, {claimed.number for claimed in self._waits_in(hand)}
+            if before & hand.waited:
+                hand.let_leave(await self._books.left(hand.chunk), self._waits_in(hand))
+        self._forget_put_back()
+
+    def _waits_in(self, hand: Hand) -> list[Claimed]:
+        return [claimed for owner, claimed, _ in self._ready if owner is hand]
+
+    def _forget_put_back(self) -> None:
+        """They fill the room of those who could go, and would use up their slots."""
+        still = deque(entry for entry in self._ready if entry[1].number in entry[0].out)
+        if len(still) < len(self._ready):
+            self._ready = still
             self._news.set()
 
     def _waiting(self) -> list[str]:
@@ -330,14 +347,11 @@ class MailingSender:
         due = self._clock() + wait
         for hand in self._hands:
             theirs = [
-                claimed
-                for owner, claimed, _ in self._ready
-                if owner is hand and self._gate.domain(claimed.address) in domains
+                claimed for claimed in self._waits_in(hand) if self._gate.domain(claimed.address) in domains
             ]
             count = hand.put_back(theirs, partial(put_off, due=due, said=why))
             self._tally.add(hand.chunk.mailing.subject, State.DEFERRED, count)
-        self._ready = deque(entry for entry in self._ready if entry[1].number in entry[0].out)
-        self._news.set()
+        self._forget_put_back()
 
     # ----------------------------------------------------------------- ending
 

@@ -126,6 +126,12 @@ def claimed_before(
     return found
 
 
+def gone(connection: Connection, chunk: Chunk, samples: Mapping[str, Recipient]) -> list[Settled]:
+    """What becomes of letters claimed under this fence whose reader has left since then."""
+    rows = _rows(connection, _HELD, _span(chunk) | {"fence": chunk.fence, "attempt": 0})
+    return _readers(chunk, samples, rows)[1]
+
+
 def settle(connection: Connection, chunk: Chunk, outcomes: Sequence[Settled], now: datetime) -> Change | None:
     """Write the outcomes of letters claimed under this fence; None when some were written before."""
     if not outcomes:

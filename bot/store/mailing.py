@@ -166,6 +166,11 @@ class Mailings:
                 letters.count(connection, chunk, change)
             return claimed
 
+    def left(self, chunk: Chunk) -> list[Settled]:
+        """Of the letters claimed in this chunk, those whose reader has left since: as they are settled."""
+        with reading(self.engine) as connection:
+            return letters.gone(connection, chunk, self._samples)
+
     def release(self, chunk: Chunk, settled: Sequence[Settled], *, now: datetime) -> None:
         """Give the chunk back, with what became of its last letters. Raises Lost like ``exchange``.
 
