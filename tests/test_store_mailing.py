@@ -672,6 +672,25 @@ def test_a_cancellation_that_broke_off_is_ended(
     assert counts(mailings, number) == {"cancelled": 25}
 
 
+def test_what_a_dead_machine_had_claimed_of_a_cancelled_issue_is_cancelled_with_a_doubt(
+    mailings: Mailings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nobody takes over its chunk any more: once its lease is over, no letter stays claimed for ever."""
+    number = plan(mailings, 25)
+    take(mailings, lease(mailings, "gone"), 3)
+    mailings.cancel(number, "wrong date in it", NOW)
+    folder = tmp_path_factory.mktemp("flights")
+
+    mailings.recover(folder, NOW)
+    while_it_may_live = counts(mailings, number)
+    mailings.recover(folder, NOW + MINUTE)
+
+    assert while_it_may_live == {"claimed": 3, "cancelled": 22}
+    assert counts(mailings, number) == {"cancelled": 25}
+    with reading(mailings.engine) as connection:
+        assert connection.scalar(select(func.sum(schema.letter.c.doubts))) == 3
+
+
 # --------------------------------------------------------------------------- looking at letters
 
 
@@ -729,6 +748,23 @@ def test_a_doubt_is_answered(mailings: Mailings, ledger: Ledger) -> None:
 
     assert counts(mailings, number) == {"cancelled": 1}
     assert ledger.get(doubtful.name).error == "a person decided"
+
+
+def test_an_answer_about_a_doubt_is_too_late_once_the_letter_goes_out_again(
+    mailings: Mailings, ledger: Ledger
+) -> None:
+    """A person was quicker than a run that asks: the letter is on the wire, and must not come in line."""
+    number = plan(mailings, 1)
+    take(mailings, lease(mailings, "gone"))
+    mailings.release(lease(mailings, "one", at=MINUTE, resend=False), [], now=NOW)
+    (doubtful,) = ledger.deliveries([State.UNKNOWN])
+    ledger.revise(doubtful.again(NOW), was=State.UNKNOWN)
+    take(mailings, lease(mailings, "two", at=MINUTE))
+
+    with pytest.raises(StoreError, match="somebody else has changed it"):
+        ledger.settle(doubtful.again(NOW))
+
+    assert counts(mailings, number) == {"claimed": 1}
 
 
 # --------------------------------------------------------------------------- cost

@@ -103,8 +103,8 @@ class Ledger:
         """The same for several, all or nothing."""
         with writing(self.engine) as connection:
             for delivery in deliveries:
-                if delivery.name:
-                    self._decide(connection, delivery, _IN_DOUBT)
+                if delivery.name:  # a claimed letter is its worker's
+                    self._decide(connection, delivery, [State.UNKNOWN])
                     continue
                 # Whoever claimed it anew has another claimed_at: a late worker cannot overwrite that.
                 mine = _table.c.claimed_at == delivery.claimed_at

@@ -232,7 +232,9 @@ class Mailings:
         found = Recovery()
         for wreck in wrecks(folder):
             with wreck, writing(self.engine) as connection:
-                of_owner = select(_chunk).where(_chunk.c.owner == wreck.owner).with_for_update()
+                # In the order in which a cancellation takes them: two that lock the same would wait for ever.
+                of_owner = select(_chunk).where(_chunk.c.owner == wreck.owner)
+                of_owner = of_owner.order_by(_chunk.c.issue, _chunk.c.number).with_for_update()
                 for row in connection.execute(of_owner).all():
                     mailing = self._mailing(connection, row.issue)
                     found += take_over(connection, mailing, row, now, resend=resend, wreck=wreck)
@@ -300,7 +302,10 @@ class Mailings:
             self._sweep(number, now)
 
     def _sweep(self, number: int, now: datetime) -> None:
-        """Cancel what is left of a cancelled issue, some chunks at a time."""
+        """Cancel what is left of a cancelled issue, some chunks at a time.
+
+        What a worker had claimed whose lease is over is cancelled with a doubt: it may have gone out.
+        """
         after: int | None = 0
         while after is not None:
             with writing(self.engine) as connection:
@@ -312,6 +317,8 @@ class Mailings:
         )
         rows = connection.execute(query.order_by(_chunk.c.number).limit(SWEEP).with_for_update()).all()
         for row in rows:
+            if row.lease_until is None or row.lease_until <= now:  # nobody will ever lease it again
+                take_over(connection, self._mailing(connection, number), row, now, resend=True)
             letters.cancel_rest(connection, number, row.first, row.last, now)
             letters.count_again(connection, number, row.number, now)
         return rows[-1].number if rows else None
