@@ -146,6 +146,21 @@ async def test_letters_are_made_beside_the_loop_and_one_that_cannot_be_stops_no_
     assert (makers, states(here)) == ({False}, {State.SENT: 19, State.DEFERRED: 1})
 
 
+async def test_all_that_failed_go_back_in_line_however_many(tmp_path: Path) -> None:
+    """More than a listing shows."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=130)
+        add(here, "[channels.mail.pace]\npause = { refused = 1 }\n")
+        mail.fail("RCPT", "550 5.1.1 no such user", times=120)
+        await ticked(here)
+        failed = states(here)[State.FAILED]
+        retried = await asyncio.to_thread(bot, "retry", workspace=here)
+
+    assert (failed, retried.code) == (120, 0), retried.err
+    assert retried.out == "Put 120 deliveries back in line.\n"
+    assert states(here) == {State.SENT: 10, State.PLANNED: 120}
+
+
 # --------------------------------------------------------------------------- pace
 
 

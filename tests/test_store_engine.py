@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -89,6 +90,27 @@ def holds_readonly(folder: Path) -> dict[str, str]:
         return dict(Ledger(engine, mode="live", publication="p").holds())
     finally:
         engine.dispose()
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_a_database_server_that_is_gone_without_a_word_is_noticed(postgres: Cluster) -> None:
+    """A worker must not wait for hours; what the URL says itself holds."""
+    place = postgres.database("t1")
+    engine = open_store(f"{place}&connect_timeout=3")
+
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        told = driver.info.get_parameters()
+
+    engine.dispose()
+    postgres.drop(place)
+    assert (told["keepalives_idle"], told["tcp_user_timeout"], told["connect_timeout"]) == (
+        "30",
+        "60000",
+        "3",
+    )
 
 
 def test_migrations_and_tables_say_the_same(any_store: Engine) -> None:

@@ -200,6 +200,25 @@ def test_planning_for_many_tells_the_database_how_large_its_tables_are(
     assert known["suppression"] == 0
 
 
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_an_import_holds_up_no_issue(postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL it holds the readers against other writers, for a minute if it is long."""
+    monkeypatch.setattr("bot.store.recording.MANY", 20)
+    url = postgres.database("t1")
+    impatient = open_store(f"{url}&options=-c%20lock_timeout%3D2s")
+    mailings = Mailings(impatient, mode="live", publication="broadside")
+    sign_up(impatient, 30)
+
+    with impatient.begin() as importing:
+        importing.execute(text("LOCK TABLE subscriber IN SHARE ROW EXCLUSIVE MODE"))
+        planned = mailings.record_issue(issue(), {"": WORDS}, "mail", NOW)
+
+    impatient.dispose()
+    postgres.drop(url)
+    assert planned == 30
+
+
 def test_each_letter_keeps_the_words_of_its_language(mailings: Mailings, ledger: Ledger) -> None:
     """A variant is chosen when the issue is recorded; who has none of them gets the common words."""
     sign_up(mailings.engine, 2, lang="th")

@@ -12,6 +12,7 @@ from bot.model import Delivery, Receipt, State
 from bot.store.chunks import Mailing
 
 EVERYTHING = "*"
+ALL = 1_000_000  # failed deliveries; an account that is refused so often has paused long before
 
 
 def scope_of(workspace: Workspace, what: str) -> str:
@@ -83,7 +84,7 @@ def retry(
     if names:
         found = [workspace.ledger.get(name) for name in names]
     else:
-        found = workspace.ledger.deliveries(states=[State.FAILED])
+        found = workspace.ledger.deliveries(states=[State.FAILED], limit=ALL)
     wrong = [d for d in found if d.state is not State.FAILED]
     if wrong:
         raise NotFoundError(

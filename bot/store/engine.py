@@ -32,6 +32,14 @@ from bot.errors import StoreError
 from bot.store.schema import HEAD
 from bot.store.upgrade import refuse_newer, revision, upgrade
 
+# How soon we notice that a database server is gone without a word: within a minute, not in two hours.
+_WATCHFUL = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
 _PATIENCE = 30.0  # seconds; another process may be recording a long list of readers
 _SPELLING = "write it like postgresql://user:password@host/name or sqlite:///ledger.db, or leave it empty"
 _ADVICE = {
@@ -173,6 +181,8 @@ def _server(url: URL, **settings: Any) -> Engine:
     """A database server's; PostgreSQL is spoken to by psycopg 3, whichever way the URL spells it."""
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
+        watchful = {name: value for name, value in _WATCHFUL.items() if name not in url.query}
+        settings["connect_args"] = watchful | settings.get("connect_args", {})
     try:
         engine = create_engine(url, **settings)
     except ModuleNotFoundError as error:
