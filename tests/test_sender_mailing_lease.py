@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import select
 
 from bot.channels.base import Reader
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, StoreError
 from bot.model import Message, State
 from bot.sender import MailingSender, Report
 from bot.sender import mailing as sender_module
@@ -94,7 +94,7 @@ class Sleeper:
     """A run on a machine that can sleep: its own clock goes on, and so does everybody else's."""
 
     def __init__(self, folder: Path) -> None:
-        self.slept = 0.0
+        self.folder, self.slept, self.stopping = folder, 0.0, False
         self.hand = ByHand()
         self.mailings = Mailings(
             open_store(f"sqlite:///{folder / 'ledger.db'}"),
@@ -110,6 +110,7 @@ class Sleeper:
             values=lambda _mailing: lambda _reader: {},
             flights=folder / "flights",
             clock=self.now,
+            stopped=lambda: self.stopping,
             age=lambda: self.slept,
         )
 
@@ -194,3 +195,37 @@ async def test_what_another_took_over_during_the_sleep_is_left_to_it(sleeper: Sl
     assert (began, pulled) == (False, None)
     assert len(theirs) == READERS
     assert sleeper.states() == ["claimed"] * READERS
+
+
+async def test_who_is_told_to_stop_does_not_wait_long_for_a_database_that_is_gone(
+    sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers that could not be written are in the recorder, and the next start writes them."""
+    monkeypatch.setattr("bot.sender.books.HURRIED", 0.1)
+
+    asked = asyncio.Event()
+
+    def away(*_: object, **how: object) -> NoReturn:
+        if "want" in how:  # an exchange: what was heard is to be written
+            asked.set()
+        raise StoreError("the server is gone")
+
+    run = asyncio.create_task(sleeper.sender.run())
+    await until(lambda: run.done() or sleeper.hand.woken)
+    with monkeypatch.context() as outage:
+        for call in ("exchange", "release", "lease", "open_issues", "left"):
+            outage.setattr(sleeper.mailings, call, away)
+        for _ in range(2):
+            sleeper.hand.send(await sleeper.hand.next())
+        await until(asked.is_set)
+        sleeper.stopping = True
+        await asyncio.wait([run], timeout=20)
+        in_time = run.done()
+        with pytest.raises(StoreError, match="is gone"):
+            await asyncio.wait_for(run, 1)
+    found = sleeper.mailings.recover(sleeper.folder / "flights", NOW)
+
+    assert in_time
+    assert (found.settled, found.doubtful) == (2, ())
+    assert sleeper.states() == ["sent", "sent", *["planned"] * (READERS - 2)]
+    sleeper.mailings.engine.dispose()

@@ -24,13 +24,14 @@ from bot.store.mailing import Mailings
 LEASE = 60.0  # seconds; renewed long before it ends
 GLANCE = 0.5  # seconds between two looks at what people said
 PATIENCE = 120  # seconds to wait for a database that is gone
+HURRIED = 10  # the same, once somebody has said stop; the flight recorder keeps what could not be written
 
 T = TypeVar("T")
 Made = tuple[Claimed, Parcel | Exception]  # a letter, or why it could not be made
 
 
 class Books:
-    """Leases and exchanges for one run. ``tell`` hears that the database is gone.
+    """Leases and exchanges for one run. ``tell`` hears that the database is gone; ``stopped`` is in a hurry.
 
     ``age`` counts seconds, those too during which the machine slept or the process was stopped.
     """
@@ -43,9 +44,10 @@ class Books:
         clock: Callable[[], datetime],
         age: Callable[[], float],
         tell: Callable[[str], None],
+        stopped: Callable[[], bool],
     ) -> None:
         self._mailings, self._flights, self._clock = mailings, flights, clock
-        self._age, self._tell = age, tell
+        self._age, self._tell, self._stopped = age, tell, stopped
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="letters")
 
     def __enter__(self) -> Flight:
@@ -72,13 +74,13 @@ class Books:
         Nothing is claimed twice by that. Raises Lost; StoreError when it stays away.
         """
         holding: list[int] | None = None
-        deadline = time.monotonic() + PATIENCE
+        since = time.monotonic()
         while True:
             try:
                 made = await self._exchange(hand, told, want, holding)
                 break
             except StoreError as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() - since > (HURRIED if self._stopped() else PATIENCE):
                     hand.settled = told + hand.settled
                     raise
                 self._tell(f"the database does not answer, waiting for it: {error}")

@@ -58,7 +58,7 @@ class MailingSender:
         self._channel, self._words, self._values = channel, words, values
         self._clock, self._stopped, self._gate, self._age = clock, stopped, gate or Open(), age
         self._tally = Tally(channel.name)
-        self._books = Books(mailings, flights, clock=clock, age=age, tell=self._tell)
+        self._books = Books(mailings, flights, clock=clock, age=age, tell=self._tell, stopped=stopped)
         self._ready: deque[tuple[Hand, Claimed, Parcel | Exception]] = deque()
         self._hands: list[Hand] = []
         self._news = asyncio.Event()
