@@ -9,6 +9,7 @@
     |   +-- NotFoundError         no such item, channel, delivery
     +-- BusyError                 another run holds the lock: come back later
     +-- StoreError                the database cannot be used: missing, newer than the program, damaged
+    |   +-- ChangedError          it can, but somebody else has changed this delivery meanwhile
     +-- Lost                      another worker has this part of the issue now: drop it and take another
     +-- DeliveryError             a channel could not deliver; exactly three kinds:
         +-- TemporaryFailure      not sent; come back later
@@ -94,6 +95,10 @@ class StoreError(BroadsideError):
     """The database cannot be used."""
 
     exit_code = 6
+
+
+class ChangedError(StoreError):
+    """Somebody else was quicker: what was to be written is not true any more."""
 
 
 class Lost(BroadsideError):

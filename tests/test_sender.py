@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Engine, update
 
 from bot.channels.base import Channel
-from bot.errors import Blame, PermanentFailure, TemporaryFailure, UnknownOutcome
+from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure, UnknownOutcome
 from bot.model import MAX_ATTEMPTS, Delivery, Message, Receipt, Recipient, State
 from bot.sender import Report, Sender, without_addresses
 from bot.store import schema
@@ -100,6 +100,29 @@ async def test_everybody_gets_it_once(ledger: Ledger, clock: Clock) -> None:
     assert mail.messages == [WORDS] * 7
     assert states(ledger) == {State.SENT: 7}
     assert all(delivery.receipt for delivery in ledger.deliveries())
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["not written", "written, and no answer"])
+async def test_an_answer_is_told_again_when_the_database_was_gone(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """Nothing else knows it: without it somebody would have to look whether the post went out."""
+    monkeypatch.setattr("bot.sender.posts.GLANCE", 0.01)
+    record(ledger, 1)
+    mail, settle, calls = NotingChannel("mail"), ledger.settle, []
+
+    def shaky(delivery: Delivery) -> None:
+        calls.append(delivery)
+        if written or len(calls) > 2:
+            settle(delivery)
+        if len(calls) <= 2:
+            raise StoreError("the server is gone")
+
+    monkeypatch.setattr(ledger, "settle", shaky)
+    report = await sender(ledger, clock, mail).run()
+
+    assert (report.sent, len(mail.sent)) == (1, 1)
+    assert states(ledger) == {State.SENT: 1}
 
 
 async def test_the_claim_is_in_the_ledger_before_the_call(ledger: Ledger, clock: Clock) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from typing import TypeVar
 from bot.channels.base import Channel
 from bot.errors import (
     Blame,
+    ChangedError,
     DeliveryError,
     PermanentFailure,
     StoreError,
@@ -27,6 +29,7 @@ from bot.errors import (
     fault_of,
 )
 from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, State
+from bot.sender.books import GLANCE, HURRIED, PATIENCE
 from bot.sender.doubts import Doubts
 from bot.sender.report import Report, without_addresses
 from bot.sender.wicket import Wicket
@@ -121,9 +124,32 @@ class Sender:
     async def _deliver(self, desk: _Desk, channel: Channel, delivery: Delivery) -> None:
         settled = await self._attempt(desk, channel, delivery)
         settled = replace(settled, error=without_addresses(settled.error))
-        await desk.off_loop(self.ledger.settle, settled)
+        await self._settle(desk, settled)
         if settled.state is not State.PLANNED:
             desk.note(settled)
+
+    async def _settle(self, desk: _Desk, settled: Delivery) -> None:
+        """Again and again while the database is gone: nothing else knows the answer."""
+        since = time.monotonic()
+        while True:
+            try:
+                await desk.off_loop(self._settled, settled)
+                return
+            except ChangedError:
+                raise
+            except StoreError as error:
+                if time.monotonic() - since > (HURRIED if self._stopping() else PATIENCE):
+                    raise
+                desk.tell(f"{settled.channel}: the database does not answer, waiting for it: {error}")
+            await asyncio.sleep(GLANCE)
+
+    def _settled(self, settled: Delivery) -> None:
+        """Write it; fine, too, when that was done and only the database's word for it was lost."""
+        try:
+            self.ledger.settle(settled)
+        except ChangedError:
+            if self.ledger.get(settled.key) != settled:
+                raise
 
     async def _attempt(self, desk: _Desk, channel: Channel, delivery: Delivery) -> Delivery:
         """The delivery with its outcome; whatever the channel does, there is one."""

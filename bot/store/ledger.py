@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, update
 
-from bot.errors import NotFoundError, StoreError
+from bot.errors import ChangedError, NotFoundError
 from bot.model import Delivery, Firing, History, Message, Post, State
 from bot.store import schema, words
 from bot.store.engine import reading, writing
@@ -96,7 +96,7 @@ class Ledger:
             return self._claim(connection, keys, now) if keys else []
 
     def settle(self, delivery: Delivery) -> None:
-        """Write what became of a claimed or unknown delivery. StoreError if it is no longer that."""
+        """Write what became of a claimed or unknown delivery. ChangedError if it is no longer that."""
         self.settle_many([delivery])
 
     def settle_many(self, deliveries: Iterable[Delivery]) -> None:
@@ -111,7 +111,7 @@ class Ledger:
                 self._change(connection, delivery, self._in(_IN_DOUBT), mine)
 
     def revise(self, delivery: Delivery, *, was: State) -> None:
-        """Write a person's decision on a delivery that is still as they saw it, else StoreError."""
+        """Write a person's decision on a delivery that is still as they saw it, else ChangedError."""
         with writing(self.engine) as connection:
             if delivery.name:
                 self._decide(connection, delivery, [was])
@@ -268,8 +268,8 @@ class Ledger:
         return at
 
 
-def _changed(delivery: Delivery) -> StoreError:
-    return StoreError(
+def _changed(delivery: Delivery) -> ChangedError:
+    return ChangedError(
         f"delivery {delivery.short} ({delivery.subject} on {delivery.channel}): somebody else has "
         "changed it meanwhile; look at it again with bot status"
     )
