@@ -197,6 +197,30 @@ async def test_what_another_took_over_during_the_sleep_is_left_to_it(sleeper: Sl
     assert sleeper.states() == ["claimed"] * READERS
 
 
+async def test_what_was_not_begun_is_in_no_doubt_though_it_could_not_be_given_back(
+    sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is gone at the end of a run: the next start knows that nothing was on the wire."""
+
+    def away(*_: object, **__: object) -> NoReturn:
+        raise StoreError("the server is gone")
+
+    run = asyncio.create_task(sleeper.sender.run())
+    await until(lambda: run.done() or sleeper.hand.woken)
+    with monkeypatch.context() as outage:
+        outage.setattr(sleeper.mailings, "release", away)
+        sleeper.hand.stop()
+        with pytest.raises(StoreError, match="is gone"):
+            await asyncio.wait_for(run, 20)
+    claimed = sleeper.states().count("claimed")
+    found = sleeper.mailings.recover(sleeper.folder / "flights", NOW)
+
+    assert (found.returned, found.doubtful) == (claimed, ())
+    assert sleeper.states() == ["planned"] * READERS
+    assert list((sleeper.folder / "flights").iterdir()) == []
+    sleeper.mailings.engine.dispose()
+
+
 async def test_who_is_told_to_stop_does_not_wait_long_for_a_database_that_is_gone(
     sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ class Books:
     ) -> None:
         self._mailings, self._flights, self._clock = mailings, flights, clock
         self._age, self._tell, self._stopped = age, tell, stopped
+        self._leased = 0  # chunks that the ledger takes for ours
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="letters")
 
     def __enter__(self) -> Flight:
@@ -56,7 +57,7 @@ class Books:
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
-        self._flight.close()
+        self._flight.close(keep=self._leased > 0)
 
     async def lease(self, channel: str, *, resend: bool) -> tuple[Chunk, float] | None:
         """The next chunk, and when its lease began."""
@@ -66,7 +67,10 @@ class Books:
                 self._flight.owner, self._clock(), seconds=LEASE, channel=channel, resend=resend
             )
         )
-        return None if chunk is None else (chunk, since)
+        if chunk is None:
+            return None
+        self._leased += 1
+        return chunk, since
 
     async def exchange(self, hand: Hand, told: list[Settled], want: int) -> list[Made]:
         """Outcomes against new letters, again and again while the database is gone.
@@ -113,10 +117,12 @@ class Books:
         told = hand.take_settled()
         with suppress(Lost):
             await self.off_loop(lambda: self._mailings.release(hand.chunk, told, now=self._clock()))
+        self._leased -= 1
         self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
 
     def drop(self, hand: Hand, told: list[Settled]) -> None:
         """Somebody else has the chunk, and settles what is in our hand."""
+        self._leased -= not hand.lost
         self._flight.settled(hand.chunk.mailing.id, [*hand.lose(), *(each.number for each in told)])
 
     async def going_on(self) -> set[int]:

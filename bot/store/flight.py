@@ -92,9 +92,12 @@ class Flight:
                 self._map[at] = _FREE
                 self._free.append(at)
 
-    def close(self) -> None:
-        """Let go; the file goes too, unless a letter is in it of which the ledger does not know."""
-        if not self._slots:
+    def close(self, *, keep: bool = False) -> None:
+        """Let go; the file goes too, unless a letter is in it of which the ledger does not know.
+
+        With ``keep`` an empty one stays as well: it says that no letter of this owner was begun.
+        """
+        if not self._slots and not keep:
             self.path.unlink(missing_ok=True)
         self._map.close()
         self._file.close()
