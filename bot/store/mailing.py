@@ -299,26 +299,30 @@ class Mailings:
         with reading(self.engine) as connection:
             found = list(connection.scalars(query))
         for number in found:
-            self._sweep(number, now)
+            self._sweep(number, now, abandoned=True)
 
-    def _sweep(self, number: int, now: datetime) -> None:
+    def _sweep(self, number: int, now: datetime, *, abandoned: bool = False) -> None:
         """Cancel what is left of a cancelled issue, some chunks at a time.
 
-        What a worker had claimed whose lease is over is cancelled with a doubt: it may have gone out.
+        With ``abandoned`` also what a worker had claimed whose lease is over, for nobody leases that chunk
+        again: with a doubt, because it may have gone out.
         """
         after: int | None = 0
         while after is not None:
             with writing(self.engine) as connection:
-                after = self._sweep_some(connection, number, after, now)
+                after = self._sweep_some(connection, number, after, now, abandoned=abandoned)
 
-    def _sweep_some(self, connection: Connection, number: int, after: int, now: datetime) -> int | None:
+    def _sweep_some(
+        self, connection: Connection, number: int, after: int, now: datetime, *, abandoned: bool
+    ) -> int | None:
         query = select(_chunk).where(
             _chunk.c.issue == number, _chunk.c.number > after, _chunk.c.due.is_not(None)
         )
         rows = connection.execute(query.order_by(_chunk.c.number).limit(SWEEP).with_for_update()).all()
         for row in rows:
-            if row.lease_until is None or row.lease_until <= now:  # nobody will ever lease it again
+            if abandoned and (row.lease_until is None or row.lease_until <= now):
                 take_over(connection, self._mailing(connection, number), row, now, resend=True)
+                free(connection, row)
             letters.cancel_rest(connection, number, row.first, row.last, now)
             letters.count_again(connection, number, row.number, now)
         return rows[-1].number if rows else None
