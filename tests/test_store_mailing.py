@@ -646,6 +646,19 @@ def test_a_pause_acts_at_the_next_exchange(mailings: Mailings) -> None:
     assert [each.number for each in take(mailings, lease(mailings, "two"), 2)] == [3, 4]
 
 
+def test_an_issue_whose_last_letters_came_home_during_a_pause_is_done(mailings: Mailings) -> None:
+    """As soon as it may go on; nobody would come to say so later."""
+    number = plan(mailings, 2)
+    chunk = lease(mailings)
+    group = take(mailings, chunk, 2)
+    mailings.pause(number)
+    mailings.release(chunk, sent(group), now=NOW)
+
+    assert mailings.progress(number).state == "paused"
+    assert mailings.resume(number)
+    assert mailings.progress(number).state == "done"
+
+
 @pytest.mark.parametrize("scope", ["*", "mail", "weekly", "ports"])
 def test_a_hold_acts_at_the_next_exchange(mailings: Mailings, ledger: Ledger, scope: str) -> None:
     """Everything, a channel, a newsletter, or an item that stands in the issue."""

@@ -138,17 +138,6 @@ def test_hundreds_of_domains_are_well(pace: Pace) -> None:
     assert counts == [1000, 0]
 
 
-def test_idle_domains_are_forgotten(pace: Pace) -> None:
-    """Two days after their last letter, but never the account itself."""
-    rules = PaceRules(domains={"*": Quota(per_hour=1)})
-    pace.reserve("mail", rules, {"web.de": 1}, now=NOW)
-    pace.reserve("mail", rules, {"gmail.com": 1}, now=NOW + timedelta(days=2))
-
-    assert pace.tidy(NOW + timedelta(days=2, hours=1)) == 1
-    assert pace.tidy(NOW + timedelta(days=9)) == 1
-    assert list(pace.accounts()) == ["mail"]
-
-
 def test_reserving_within_a_larger_step(pace: Pace) -> None:
     """When that step fails, nothing was used."""
     rules = PaceRules(per_hour=3)

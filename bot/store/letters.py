@@ -154,6 +154,11 @@ def count(connection: Connection, chunk: Chunk, change: Change) -> None:
 def count_again(connection: Connection, issue: int, chunk: int, now: datetime) -> None:
     """Set the chunk's counters, and when it is due, from its letters; the issue's state follows."""
     connection.execute(_COUNT, {"issue": issue, "chunk": chunk, "now": moment(now)})
+    end_issue(connection, issue)
+
+
+def end_issue(connection: Connection, issue: int) -> None:
+    """It is done when its last chunk is, and open again when one has something to do."""
     # Two workers may end the last two chunks at once: the second must see what the first did.
     connection.execute(_LOCK_ISSUE, {"issue": issue})
     connection.execute(_DONE, {"issue": issue})

@@ -291,7 +291,10 @@ class Mailings:
     def _turn(self, number: int, states: Sequence[str], into: str, note: str) -> bool:
         change = update(_issue).where(_issue.c.id == number, self._state(*states))
         with writing(self.engine) as connection:
-            return connection.execute(change.values(state=into, note=note)).rowcount == 1
+            turned = connection.execute(change.values(state=into, note=note)).rowcount == 1
+            if into == "open":  # its last letters may have had their answers meanwhile
+                letters.end_issue(connection, number)
+            return turned
 
     def _sweep_all(self, now: datetime) -> None:
         undone = select(_chunk.c.issue).where(_chunk.c.issue == _issue.c.id, _chunk.c.due.is_not(None))

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, func, or_, select, update
 
 from bot.errors import DeliveryError
 from bot.pace import AHEAD, Account, Grant, Noted, Outcome, PaceRules, judged, outcome_of, reserve, resumed
@@ -22,8 +22,6 @@ from bot.pace.account import Tally
 from bot.store.engine import reading, writing
 from bot.store.rows import add_missing, batches
 from bot.store.schema import pace
-
-_FORGET = timedelta(days=2)  # longer than any window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,12 +184,6 @@ class Pace:
         query = select(pace).where(pace.c.domain == "").order_by(pace.c.account)
         with reading(self.engine) as connection:
             return {row.account: _account(row) for row in connection.execute(query)}
-
-    def tidy(self, now: datetime) -> int:
-        """Forget domains that have nothing in any window any more; how many."""
-        idle = (pace.c.domain != "", pace.c.paused == "", pace.c.last < now - _FORGET)
-        with writing(self.engine) as work:
-            return work.execute(delete(pace).where(*idle)).rowcount
 
     @contextmanager
     def _writing(self, connection: Connection | None) -> Iterator[Connection]:
