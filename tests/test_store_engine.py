@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, event, insert, select, text
+from sqlalchemy import Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -168,6 +168,23 @@ def test_a_server_database_is_durable(postgres: Cluster) -> None:
     postgres.drop(place)
 
     assert found == ("psycopg", "on")
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+def test_a_server_database_without_tables_is_empty_to_a_reader(postgres: Cluster) -> None:
+    """'bot status' and a dry run on a fresh server find nothing, and make no table there."""
+    place = postgres.database()
+
+    looking = open_store(place, readonly=True)
+
+    assert Ledger(looking, mode="live", publication="p").holds() == {}
+    looking.dispose()
+    server = create_engine(place.replace("postgresql://", "postgresql+psycopg://"))
+    with server.connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    server.dispose()
+    postgres.drop(place)
 
 
 @pytest.mark.server

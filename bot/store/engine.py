@@ -275,7 +275,8 @@ def _open_readonly(url: URL, place: str) -> Engine:
             assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - only narrows the type
             driver.backup(copy)
     engine.dispose()
-    return _at_head(_single(url, copy), place)
+    # Nobody made the tables on the server yet: what stands in memory is SQLite's all the same.
+    return _at_head(_single(url if _is_sqlite(url) else make_url("sqlite://"), copy), place)
 
 
 def _look(url: URL) -> Engine | None:
