@@ -5,7 +5,7 @@ BOT := .venv/bin/bot
 LOCK := --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help demo test check lint lock clean
+.PHONY: help demo test check extras lint lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -20,6 +20,10 @@ test: .venv/dev ## Everything: lint, types, import floors, all tests (CI runs th
 
 check: .venv/dev lint ## The everyday run: no servers, no browser, nothing slow
 	.venv/bin/pytest -n auto -m "not slow and not server and not browser"
+
+extras: .venv/run ## What many machines need (PostgreSQL), and a faster event loop
+	@sed -E 's/ *\\$$//; /^ *--hash|^#/d' requirements.lock > .venv/versions.txt
+	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) -c .venv/versions.txt --no-build-isolation -e '.[fast,postgresql]'
 
 lint: .venv/dev
 	.venv/bin/ruff format --check bot tests benchmarks

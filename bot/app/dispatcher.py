@@ -183,7 +183,8 @@ class ProcrastinateDispatcher:
             from procrastinate import App, PsycopgConnector
         except ImportError as error:
             raise StoreError(
-                f"the queue of many machines is not installed ({error}); pip install 'broadside[postgresql]'"
+                f"the queue of many machines is not installed ({error}); "
+                "run 'make extras' in Broadside's folder"
             ) from error
         conninfo = make_url(self._url).set(drivername="postgresql").render_as_string(hide_password=False)
         app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=4))

@@ -187,7 +187,8 @@ def _server(url: URL, **settings: Any) -> Engine:
         engine = create_engine(url, **settings)
     except ModuleNotFoundError as error:
         raise StoreError(
-            f"{_shown(url)}: the driver {error.name} is not installed; pip install 'broadside[postgresql]'"
+            f"{_shown(url)}: the driver {error.name} is not installed; "
+            "run 'make extras' in Broadside's folder"
         ) from error
     if url.get_backend_name() == "postgresql":
         event.listen(engine, "connect", _durable)
