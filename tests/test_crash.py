@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -93,6 +94,7 @@ async def test_with_hold_every_run_says_what_a_person_must_answer(tmp_path: Path
             file.write('on_unknown = "hold"\n')
         names = await struck(here, mail)
         runs = [await ended(await start(here, NOW + n * HOUR, "run", "--once")) for n in (1, 2)]
+        status = await ended(await start(here, NOW + 2 * HOUR, "status"))
         for name in names:
             assert (await ended(await start(here, NOW, "settle", name, "--sent"))).code == 0
         last = await ended(await start(here, NOW + 3 * HOUR, "run", "--once"))
@@ -103,6 +105,8 @@ async def test_with_hold_every_run_says_what_a_person_must_answer(tmp_path: Path
         assert ran.err.count("may have gone out") == 1
         assert f"bot settle {names[0]} --sent" in ran.err
         assert ran.code == 1
+    found = re.findall(rf"server's log, {re.escape(names[0])} is Message-ID (\w+)@", status.out)
+    assert sum(f"<{found[0]}@".encode() in each.content for each in mail.taken) == 1
     assert (last.code, last.err) == (0, "")
     assert len(mail.taken) == 40
     nobody_is_named(*runs, last)

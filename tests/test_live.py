@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import struct
 import zlib
@@ -492,8 +493,8 @@ async def test_the_loop_sends_and_ends_on_sigterm(tmp_path: Path) -> None:
         ran = await asyncio.wait_for(ended(process), 10)
 
     assert ran.code == 0, ran.err
-    assert "Running in live" in ran.out
-    assert "weekly@2026-11-27T09:00+07:00 is sent" in ran.err
+    assert "Running in live mode" in ran.out
+    assert "weekly@2026-11-27T09:00+07:00: 3 sent" in ran.err
     assert "@inbox" not in ran.out + ran.err
 
 
@@ -564,7 +565,7 @@ async def test_no_secret_and_no_address_is_in_any_log(live: Live, caplog: pytest
     doctor = await live.bot("doctor")
 
     written = caplog.text + doctor.out + doctor.err
-    assert "weekly@2026-11-27T09:00+07:00 is sent" in caplog.text
+    assert re.search(r"weekly@2026-11-27T09:00\+07:00: \d+ sent", caplog.text)
     assert "httpcore" in caplog.text
     secret = (
         PASSWORD,
@@ -588,6 +589,8 @@ async def test_the_doctor_is_content(live: Live) -> None:
 
     assert ran.code == 0, ran.out + ran.err
     assert "TLSv1.3, logged in as weekly@news.shelf.ngo" in ran.out
+    assert "Live: what is due is sent for real" in ran.out
+    assert re.search(r"newsletter weekly has [\d,]+ readers", ran.out)
     assert "posts as @broadside" in ran.out
     assert "may post to The Weekly Shelf" in ran.out
     assert (live.mail.taken, live.mastodon.statuses, live.telegram.messages) == ([], [], [])

@@ -93,7 +93,7 @@ async def test_the_sample_issue_arrives_as_it_was_rendered(here: Path, server: M
     ran = await ended(await start(here, NOW, "run", "--once"))
 
     assert ran.code == 0, ran.err
-    assert "Sent: 2 sent" in ran.out
+    assert "Done: 2 sent" in ran.out
     for box, message in expected.items():
         (raw,) = await asyncio.to_thread(server.mails, box, count=1)
         mail, parts = read(raw)

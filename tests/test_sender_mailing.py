@@ -27,7 +27,8 @@ from tests.support.commands import bot
 from tests.support.live_workspace import NOW, addresses, deliveries, ended, mail_only, start
 from tests.support.smtp_server import Taken, free_port, self_made_certificate, smtp_server
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+ISSUE = "weekly@2026-11-27T09:00+07:00"
 
 
 async def ticked(here: Path, now: datetime = NOW) -> Tick:
@@ -318,6 +319,30 @@ async def test_a_cancelled_issue_never_goes_out(put_off: Path, name: str) -> Non
     assert (again.code, "issues on their way: none" in again.err) == (3, True)
 
 
+async def test_a_run_and_the_status_say_what_is_left_and_why(put_off: Path) -> None:
+    """Also where nothing was sent at all, and where a STOP file lies: by its folder's whole name."""
+    await ticked(put_off)
+    (put_off / "STOP").touch()
+    ran = await ended(await start(put_off, NOW + HOUR, "run", "--once"))
+    status = await asyncio.to_thread(bot, "status", workspace=put_off)
+    doctor = await asyncio.to_thread(bot, "doctor", "--offline", workspace=put_off)
+    resumed = await asyncio.to_thread(bot, "resume", workspace=put_off)
+
+    still = f"a file called STOP lies in {put_off}"
+    assert f"Not over: {ISSUE} (i1), 0 of 6 done; {still}\n" in ran.out
+    assert f"On its way: {ISSUE} (i1), 0 of 6, {still}\n" in status.out
+    assert f"everything stands still: {still}" in doctor.out
+    assert resumed.out.startswith("Not held: everything.\nA file called STOP still lies in /")
+
+
+async def test_a_run_that_sends_nothing_says_what_became_of_it(put_off: Path) -> None:
+    ran = await ended(await start(put_off, NOW, "run", "--once"))
+
+    assert re.search(r"^Done: \d deferred$", ran.out, re.MULTILINE)
+    assert f"Not over: {ISSUE} (i1), 0 of 6 done\n" in ran.out
+    assert "no mail server listens at localhost:" in ran.err
+
+
 def test_a_terminal_shows_a_bar_for_each_issue() -> None:
     """How far, how fast and how long still; and why one stands still."""
     screen = io.StringIO()
@@ -328,8 +353,18 @@ def test_a_terminal_shows_a_bar_for_each_issue() -> None:
         show("daily", 10, 20, 0.0, "held by Ana: wrong numbers [sic]")
 
     said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
-    assert re.search(r"weekly .*━.* 500/1000\s+250 a second \S+:\S\S", said)
-    assert re.search(r"daily .*━.* 10/20\s+held by Ana: wrong numbers \[sic\]", said)
+    assert re.search(r"weekly .*━.* 500 of 1,000\s+250 a second, 0:00:02 left", said)
+    assert re.search(r"daily .*━.* 10 of 20\s+held by Ana: wrong numbers \[sic\]\s*$", said)
+
+
+def test_a_narrow_terminal_shows_the_words_whole() -> None:
+    """Rather than a bar that cuts them off."""
+    screen = io.StringIO()
+
+    with bars(Console(file=screen, force_terminal=True, width=70)) as show:
+        show("weekly@2026-11-27T09:00+07:00", 739, 5_000, 50.0, "")
+
+    assert "weekly@2026-11-27T09:00+07:00 739 of 5,000 50 a second, 0:01:25 left" in screen.getvalue()
 
 
 async def test_watching_says_why_an_issue_stands_still(put_off: Path) -> None:
@@ -351,13 +386,14 @@ async def test_watching_says_why_an_issue_stands_still(put_off: Path) -> None:
 
 
 async def test_watching_ends_when_nothing_is_open(tmp_path: Path) -> None:
-    """And shows the counts then."""
+    """It says so, and shows the counts."""
     async with smtp_server() as mail:
         here = mail_only(tmp_path, mail.port, readers=3)
         await ticked(here)
 
     watched = await asyncio.to_thread(bot, "status", "--watch", workspace=here)
 
+    assert watched.out.startswith("No issue is on its way, so there is nothing to follow.\n")
     assert (watched.code, "mail" in watched.out) == (0, True)
 
 
@@ -371,6 +407,6 @@ async def test_watching_follows_an_issue_that_is_on_its_way(put_off: Path) -> No
 
     ran = await ended(watching)
 
-    assert first == b"weekly@2026-11-27T09:00+07:00: 0 of 6, 0 a second\n"
+    assert first == b"weekly@2026-11-27T09:00+07:00: 0 of 6\n"
     assert ran.code == 0, ran.err
-    assert "cancelled" in ran.out
+    assert re.search(r"^weekly\S+: 6 of 6, cancelled by \S+ \(6 cancelled\)$", ran.out, re.MULTILINE)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from bot.app.hooks import statuses
 from bot.app.pacing import halts, told
+from bot.app.publish import history
 from bot.app.workspace import Workspace, secret_name
+from bot.config import is_for_examples
 from bot.errors import StoreError
 from bot.model import Finding, Level
 
@@ -21,7 +23,9 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
                 "mode", 'Rehearsal: nothing leaves this computer. mode = "live" in bot.toml sends for real.'
             )
         )
-    findings += [*_missing_secrets(workspace), *_paces(workspace), *_hooks(workspace)]
+    findings += [*_missing_secrets(workspace), *_stops(workspace), *_paces(workspace), *_hooks(workspace)]
+    if workspace.mode == "live":
+        findings += _live(workspace)
     if offline:
         return findings
     checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
@@ -43,6 +47,35 @@ def _queue(workspace: Workspace) -> list[Finding]:
     approved = sum(item.status == "approved" for item in queue.items)
     findings = [_info("queue", f"{len(queue.items)} items in {workspace.queue_folder}, {approved} approved")]
     findings += [Finding(level=Level.WARN, rule="queue.unreadable", message=str(e)) for e in queue.errors]
+    return findings
+
+
+def _stops(workspace: Workspace) -> list[Finding]:
+    """What a person holds: nothing of it goes out, and nobody may remember."""
+    try:
+        holds = history(workspace).holds
+    except StoreError:
+        return []  # told with the accounts
+    return [
+        _warn("hold", f"{'everything' if scope == '*' else scope} stands still: {why}; see 'bot resume'")
+        for scope, why in holds.items()
+    ]
+
+
+def _live(workspace: Workspace) -> list[Finding]:
+    """What a first real send is likely to forget."""
+    findings = [_info("mode", "Live: what is due is sent for real")]
+    for name, newsletter in workspace.settings.newsletters.items():
+        domain = newsletter.sender.rpartition("@")[2].rstrip(">")
+        if is_for_examples(domain):
+            words = f"newsletter {name}: the sender's domain {domain} is a name for examples; write your own"
+            findings.append(_warn("sender", words))
+        try:
+            count = workspace.audience.count(name)
+        except StoreError:
+            continue  # told with the accounts
+        words = f"newsletter {name} has {count:,} reader{'s' * (count != 1)}"
+        findings.append(_info("readers", words) if count else _warn("readers", f"{words}: import some"))
     return findings
 
 

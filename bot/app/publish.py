@@ -151,7 +151,8 @@ def history(workspace: Workspace) -> History:
     known = workspace.ledger.history(workspace.schedules())
     if has_stop_file(workspace):
         known = replace(
-            known, holds={"*": f"a file called {STOP_FILE} lies in {workspace.root}", **known.holds}
+            known,
+            holds={"*": f"a file called {STOP_FILE} lies in {workspace.root.resolve()}", **known.holds},
         )
     return known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +21,24 @@ MANY = 100  # issues that are followed at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Underway:
+    """An issue that still has something to send."""
+
+    id: str  # "i12"
+    subject: str
+    channel: str
+    done: int
+    total: int
+    standstill: str  # why it stands still; empty: it does not
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """How things stand: counts per channel and state, what stands still, and the deliveries asked for."""
 
     mode: str
     next: datetime | None
+    issues: tuple[Underway, ...]
     counts: Mapping[str, Mapping[str, int]]
     holds: Mapping[str, str]
     paused: tuple[str, ...]  # a sentence for each account that waits for a person
@@ -49,14 +62,51 @@ def on_their_way(root: Path) -> dict[str, tuple[Progress, str]]:
     """
     workspace = Workspace(root, readonly=True)
     try:
-        stops = _stops(workspace)
+        return {each.subject: (each.progress, why) for each, why in _unfinished(workspace)}
+    finally:
+        workspace.release()
+
+
+def over(root: Path, subjects: Collection[str]) -> dict[str, tuple[Progress, str]]:
+    """How far each of these issues came in the end, and how it ended."""
+    workspace = Workspace(root, readonly=True)
+    try:
         return {
-            each.subject: (each.progress, _standstill(each, stops))
-            for each in _standings(workspace, limit=MANY, on_their_way=True)
-            if each.progress.left
+            each.subject: (each.progress, _end(each.progress))
+            for each in _standings(workspace, limit=MANY)
+            if each.subject in subjects
         }
     finally:
         workspace.release()
+
+
+def _end(progress: Progress) -> str:
+    counts = ", ".join(f"{count:,} {state}" for state, count in progress.counts.items() if count)
+    return f"{progress.note or 'cancelled' if progress.state == 'cancelled' else 'over'} ({counts})"
+
+
+def _unfinished(workspace: Workspace) -> list[tuple[Standing, str]]:
+    stops = _stops(workspace)
+    return [
+        (each, _standstill(each, stops))
+        for each in _standings(workspace, limit=MANY, on_their_way=True)
+        if each.progress.left
+    ]
+
+
+def underway(workspace: Workspace) -> tuple[Underway, ...]:
+    """The issues that still have something to send."""
+    return tuple(
+        Underway(
+            id=f"i{each.id}",
+            subject=each.subject,
+            channel=each.channel,
+            done=each.progress.total - each.progress.left,
+            total=each.progress.total,
+            standstill=why,
+        )
+        for each, why in _unfinished(workspace)
+    )
 
 
 def _standings(workspace: Workspace, *, limit: int, on_their_way: bool = False) -> list[Standing]:
@@ -91,13 +141,18 @@ def _standstill(issue: Standing, stops: Mapping[str, str]) -> str:
     return next((why for scope, why in sorted(stops.items()) if scope in issue.scopes), "")
 
 
-def _doubts(issues: Sequence[Standing]) -> Iterator[str]:
+def _doubts(workspace: Workspace, issues: Sequence[Standing]) -> Iterator[str]:
     """A sentence for each issue of which letters may have gone out, or gone out twice."""
     for each in issues:
         if each.unanswered:
             yield f"{each.subject}: {each.unanswered.letters} may have gone out: {each.unanswered}"
         if each.doubted:
-            yield f"{each.subject}: {each.doubted.letters} may have gone out twice: {each.doubted}"
+            known = each.channel in workspace.settings.channels
+            asks = known and getattr(workspace.options(each.channel), "on_unknown", "") == "hold"
+            yield (
+                f"{each.subject}: {each.doubted.letters} may have gone out twice: {each.doubted}"
+                + ("; not those that you settled with --sent or --drop" if asks else "")
+            )
 
 
 def status(workspace: Workspace, *, state: str | None, channel: str | None, limit: int) -> Status:
@@ -114,10 +169,11 @@ def status(workspace: Workspace, *, state: str | None, channel: str | None, limi
     return Status(
         mode=workspace.mode,
         next=next_moment(workspace, now),
+        issues=underway(workspace),
         counts=counts,
         holds=history(workspace).holds,
         paused=tuple(told(halt, zone) for halt in stopped if halt.why),
         resting=tuple(told(halt, zone) for halt in stopped if not halt.why),
-        doubts=tuple(_doubts(_standings(workspace, limit=LATEST))),
+        doubts=tuple(_doubts(workspace, _standings(workspace, limit=LATEST))),
         deliveries=tuple(workspace.ledger.deliveries(states=states, channel=channel, limit=limit)),
     )

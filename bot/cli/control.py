@@ -41,16 +41,17 @@ def hold_command(workspace: Path, what: str, because: str, by: str, dry_run: boo
 @click.pass_obj
 def resume_command(workspace: Path, what: str, dry_run: bool) -> None:
     """Take the hold on WHAT away again (default: the hold on everything)."""
+    from bot.app.brakes import has_stop_file
     from bot.app.control import resume
 
     here = opened(workspace, readonly=dry_run)
     scope, was_held = resume(here, what, dry_run=dry_run)
     if not was_held:
-        click.echo(f"{_spoken(scope)} was not held; nothing to do.")
+        click.echo(f"Not held: {_spoken(scope)}.")
     else:
         click.echo(f"{'Would resume' if dry_run else 'Resumed'}: {_spoken(scope)}.")
-    if (here.root / "STOP").exists():
-        click.echo(f"A file called STOP still lies in {here.root}: remove it to go on.")
+    if has_stop_file(here):
+        click.echo(f"A file called STOP still lies in {here.root.resolve()}: remove it to go on.")
 
 
 @click.command("cancel")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,10 @@ from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
 
 if TYPE_CHECKING:
+    from bot.app.workspace import Workspace
     from bot.model import Delivery
 
+_MESSAGE_ID = 32  # signs of a letter's key that stand before the @ of its Message-ID
 STATES = ["planned", "claimed", "sent", "deferred", "failed", "unknown", "cancelled"]
 
 
@@ -42,17 +44,24 @@ def status_command(
         print_json(found)
     else:
         click.echo(f"Mode: {found.mode}" + (f", next: {when(found.next)}" if found.next else ""))
+        for each in found.issues:
+            still = f", {each.standstill}" if each.standstill else ""
+            click.echo(f"On its way: {each.subject} ({each.id}), {each.done:,} of {each.total:,}{still}")
         for scope, reason in found.holds.items():
             click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")
         for sentence in (*found.paused, *found.resting, *found.doubts):
             click.secho(sentence, fg="yellow")
-        rows = [(name, *(counts.get(s) or "" for s in STATES)) for name, counts in found.counts.items()]
+        rows = [
+            (name, *(f"{counts[s]:,}" if counts.get(s) else "" for s in STATES))
+            for name, counts in found.counts.items()
+        ]
         if rows:
             print_table(["Channel", *STATES], rows)
         else:
             click.echo("Nothing was sent yet.")
         if found.deliveries:
-            _table(found.deliveries)
+            _table(found.deliveries, here.settings.publication.timezone)
+            _say_how_to_look(here, found.deliveries)
     if found.has_unknown:
         click.echo("Unknown ones may have gone out. Look, then: bot settle KEY --sent (or --again)", err=True)
     if found.needs_a_person:
@@ -93,7 +102,7 @@ def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool)
     click.echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
 
 
-def _table(deliveries: Iterable[Delivery]) -> None:
+def _table(deliveries: Iterable[Delivery], zone: tzinfo) -> None:
     rows = [
         (
             d.short,
@@ -101,12 +110,21 @@ def _table(deliveries: Iterable[Delivery]) -> None:
             d.subject,
             d.state,
             d.attempts,
-            when(d.settled_at or d.due),
+            when((d.settled_at or d.due).astimezone(zone)),
             d.error or _said(d),
         )
         for d in deliveries
     ]
     print_table(["Key", "Channel", "What", "State", "Tries", "When", "Said"], rows)
+
+
+def _say_how_to_look(here: Workspace, deliveries: Iterable[Delivery]) -> None:
+    """Under which name the mail server's log knows a letter that a person must answer for."""
+    channels = here.settings.channels
+    for each in deliveries:
+        channel = channels.get(each.channel)
+        if each.state == "unknown" and channel and channel.type == "email":
+            click.echo(f"In the mail server's log, {each.short} is Message-ID {each.key[:_MESSAGE_ID]}@...")
 
 
 def _said(delivery: Delivery) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bot.app.words import Outgoing
     from bot.app.workspace import Workspace
 
+LONG = 3.0  # seconds of silence after which people wonder
+
 
 def _moment(here: Workspace, text: str | None, option: str) -> datetime | None:
     """A time on the command line: ISO 8601, in the publication's zone where it names none."""
@@ -163,10 +165,20 @@ async def _ticks(
     from bot.app.loop import play
 
     stop = stop_on_signals()
+    patience = asyncio.create_task(_say_where_to_look()) if here.mode == "live" and not dry_run else None
     try:
         return [each async for each in play(here, start, end, stop, dry_run=dry_run)], stop.is_set()
     finally:
+        if patience:
+            patience.cancel()
         await here.close()
+
+
+async def _say_where_to_look() -> None:
+    """Whoever sits before a silent terminal learns that something happens."""
+    if sys.stderr.isatty():
+        await asyncio.sleep(LONG)
+        click.echo("Sending. How far it is, in another terminal: bot status --watch", err=True)
 
 
 async def _loop(here: Workspace) -> None:
@@ -176,7 +188,7 @@ async def _loop(here: Workspace) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = stop_on_signals()
-    click.echo(f"Running in {here.mode}; stop with Ctrl-C. What is on the wire is finished first.")
+    click.echo(f"Running in {here.mode} mode; stop with Ctrl-C. What is on the wire is finished first.")
     try:
         await run_until_stopped(here, stop, lambda now, tick: _tell(here, [(now, tick)], quiet=True))
     finally:
@@ -228,14 +240,27 @@ def _tell(
     for line in dict.fromkeys(line for _, tick in ticks for line in _lines(tick)):
         click.secho("! ", fg="yellow", nl=False, err=True)
         click.echo(line, err=True)
-    if not outgoing and not sent and not quiet:
+    done = _summary(ticks)
+    if done:
+        click.echo(f"{'Rehearsed' if here.mode == 'rehearsal' else 'Done'}: {done}")
+    left = not dry_run and bool(done or not quiet) and _show_left(here)
+    if not (outgoing or done or left or quiet):
         click.echo("Nothing is due.")
-    elif sent:
-        click.echo(f"{'Rehearsed' if page else 'Sent'}: {_summary(ticks)}")
     if page:
         click.echo(f"Open {page}")
     if dry_run and outgoing:
         click.echo("Dry run: nothing was written and nothing was sent.")
+
+
+def _show_left(here: Workspace) -> bool:
+    """A line for each issue that is not over, with the reason where it stands still; whether there is one."""
+    from bot.app.status import underway
+
+    issues = underway(here)
+    for issue in issues:
+        why = f"; {issue.standstill}" if issue.standstill else ""
+        click.echo(f"Not over: {issue.subject} ({issue.id}), {issue.done:,} of {issue.total:,} done{why}")
+    return bool(issues)
 
 
 def _lines(tick: Tick) -> Iterable[str]:

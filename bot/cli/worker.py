@@ -11,6 +11,7 @@ import click
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
 from bot.cli.publishing import stop_on_signals
+from bot.model import State
 
 if TYPE_CHECKING:
     from bot.app.workspace import Workspace
@@ -42,16 +43,19 @@ async def _work(here: Workspace, *, once: bool) -> None:
         if once:
             await queue.run_until_idle()
         else:
-            click.echo(f"Working in {here.mode}; stop with Ctrl-C. What is on the wire is finished first.")
+            click.echo(
+                f"Working in {here.mode} mode; stop with Ctrl-C. What is on the wire is finished first."
+            )
             await queue.run_forever(stop)
     finally:
         await here.close()
 
 
 def _tell(report: Report) -> None:
-    for line in report.problems:
+    for line in (*report.problems, *report.notices):
         click.secho("! ", fg="yellow", nl=False, err=True)
         click.echo(line, err=True)
-    if report.outcomes:
-        found = ", ".join(f"{count:,} {state}" for (_, state), count in sorted(report.outcomes.items()))
+    outcomes = sorted((state, count) for (_, state), count in report.outcomes.items())
+    # What is in line again after a crash was told above, letter by letter.
+    if found := ", ".join(f"{count:,} {state}" for state, count in outcomes if state is not State.PLANNED):
         click.echo(f"Done: {found}")

@@ -1,7 +1,7 @@
 """What a person decided, read once: bot.toml, ``.env`` and the environment."""
 
 from bot.config.explaining import FILE, explained
-from bot.config.loading import load_settings
+from bot.config.loading import is_for_examples, load_settings
 from bot.config.settings import Settings
 from bot.config.tables import EVENTS, BouncesTable, ChannelTable, HookTable, SiteTable
 
@@ -14,5 +14,6 @@ __all__ = [
     "Settings",
     "SiteTable",
     "explained",
+    "is_for_examples",
     "load_settings",
 ]

@@ -169,6 +169,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def is_for_examples(host: str) -> bool:
+    """Whether nobody can own this name (RFC 2606)."""
+    return bool(re.search(r"(^|\.)(example(\.(org|com|net))?|invalid|test|localhost)$", host))
+
+
 def _check_live(settings: Settings, file: Path) -> None:
     if len(settings.secret_key.get_secret_value()) < 32:
         raise ConfigError(
@@ -184,7 +189,7 @@ def _check_live(settings: Settings, file: Path) -> None:
     host = urlsplit(settings.publication.site_url).hostname or ""
     if settings.newsletters and not settings.publication.site_url.startswith("https://"):
         raise ConfigError(file, "publication.site_url", "is not https", "one-click unsubscribing needs https")
-    if settings.newsletters and re.search(r"(^|\.)(example(\.(org|com|net))?|invalid|test|localhost)$", host):
+    if settings.newsletters and is_for_examples(host):
         raise ConfigError(
             file,
             "publication.site_url",

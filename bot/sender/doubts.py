@@ -9,7 +9,7 @@ from bot.sender.report import Report, without_addresses
 from bot.store.chunks import Mailing, Settled, short_name
 from bot.store.standing import Named
 
-_LOOK = "look into the mail server's log, then say so of each"
+_LOOK = "look into the mail server's log ('bot status' says for what), then say so of each"
 
 
 class Doubts:
@@ -38,7 +38,7 @@ class Doubts:
             notices=tuple(
                 without_addresses(
                     f"{place}: {named.letters} may have gone out twice: {named}; no answer came, so the same "
-                    'mail goes out again (on_unknown = "resend")'
+                    'mail goes out again (on_unknown = "resend"); there is nothing to do'
                 )
                 for place, named in twice.items()
             ),

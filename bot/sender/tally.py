@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 _SENT = State.SENT
 _SAID = {
-    State.SENT: "sent to",
-    State.FAILED: "failed for",
-    State.DEFERRED: "deferred for",
-    State.UNKNOWN: "in doubt for",
-    State.PLANNED: "to be sent again to",
+    State.SENT: "sent",
+    State.FAILED: "failed",
+    State.DEFERRED: "deferred",
+    State.UNKNOWN: "in doubt",
+    State.PLANNED: "in line again",
 }
 
 
@@ -59,5 +59,5 @@ class Tally:
         return Report(outcomes=outcomes, problems=(*self._problems, *said)) + self._doubts.report()
 
     def _log(self, subject: str, counts: dict[State, int]) -> None:
-        said = ", ".join(f"{_SAID[state]} {count:,}" for state, count in counts.items() if count)
-        log.info("%s: %s is %s", self._channel, subject, said)
+        said = ", ".join(f"{count:,} {_SAID[state]}" for state, count in counts.items() if count)
+        log.info("%s: %s: %s", self._channel, subject, said)

@@ -197,6 +197,8 @@ class Session:
         if isinstance(error, aiosmtplib.SMTPTimeoutError):
             return lost(stage, f"{self._server} did not answer within {self._server.timeout:g} s")
         reason = error.__cause__ or error
+        if isinstance(reason, ConnectionRefusedError):
+            return lost(stage, f"no mail server listens at {self._server}")
         return lost(stage, f"{self._server}: {clean(str(reason)) or type(reason).__name__}")
 
 
