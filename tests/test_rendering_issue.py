@@ -375,6 +375,7 @@ def test_headlines_only_leaves_title_source_link_and_content_note(tmp_path: Path
         assert "Mentions violence" in words
         assert item.summary not in words
         assert book.title not in words
+    assert message.text.count(item.title) == 1, "a list of contents would say it twice"
     assert message.subject == render_issue(issue, NEWSLETTER, PUBLICATION, TEMPLATES).subject
 
 

@@ -101,6 +101,7 @@ def render_issue(
     if form is Form.HEADLINES:
         stories = tuple(map(_headline, stories))
     page = _page(issue, newsletter, publication, words, named=named)
+    page["contents"] = form is not Form.HEADLINES  # which would say each headline twice
     html, stories, shortened = ("", stories, ()) if form is Form.PLAIN else _fitting(page, stories, templates)
     return Message(
         kind="issue",
