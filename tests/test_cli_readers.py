@@ -128,6 +128,19 @@ def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
     assert "Storing" in whole
 
 
+def test_a_narrow_terminal_cuts_nothing_off(tmp_path: Path) -> None:
+    """The time left is whole; the rate stays away."""
+    file = tmp_path / "list.csv"
+    file.write_bytes(b"x" * 1_000)
+    screen = io.StringIO()
+
+    with reading_file(file, Console(file=screen, force_terminal=True, width=50)) as tell:
+        tell(Place(400_000, 1_000))
+
+    assert "…" not in screen.getvalue()
+    assert "400,000 rows" in screen.getvalue()
+
+
 @pytest.mark.parametrize("command", [("add", "ana@shelf.ngo"), ("import", "list.csv")], ids=lambda c: c[0])
 def test_nobody_is_added_where_there_is_no_newsletter(
     tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, str]

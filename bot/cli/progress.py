@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from bot.audience.spreadsheet import Place
 
+NARROW = 80  # columns; with fewer the time left would be cut off, and the rate is left out
+
 
 @contextmanager
 def reading_file(path: Path, console: Console | None = None) -> Iterator[Callable[[Place], None]]:
@@ -24,12 +26,12 @@ def reading_file(path: Path, console: Console | None = None) -> Iterator[Callabl
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = console or Console(stderr=True)
-    rows = TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f} a second")
+    rate = ", {task.fields[rate]:,.0f} a second" if console.width >= NARROW else ""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        rows,
+        TextColumn("{task.fields[rows]:,} rows" + rate),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
