@@ -157,6 +157,16 @@ def test_dry_run_on_everything_that_writes_or_sends(here: Path, command: tuple[s
     assert fingerprint(here) == before
 
 
+def test_a_preview_says_that_posts_go_out_one_by_one(here: Path) -> None:
+    """Else all would seem to go at the time that is shown, the next slot of their channel."""
+    many, one = (
+        bot("preview", *names, "--now", FRIDAY, workspace=here) for names in ([], ["09-tip-report-2025"])
+    )
+
+    assert "Each channel posts one item per slot" in many.out
+    assert "one item per slot" not in one.out
+
+
 # --------------------------------------------------------------------------- items
 
 

@@ -599,7 +599,7 @@ async def test_the_doctor_is_content(live: Live) -> None:
 @pytest.mark.parametrize(
     ("variable", "told"),
     [
-        ("MAIL__PASSWORD", "mail: the mail server refused our login: 535"),
+        ("MAIL__PASSWORD", "check username in bot.toml and the password in .env"),
         ("MASTODON__ACCESS_TOKEN", "check access_token"),
         ("TELEGRAM__TOKEN", "copy it again from @BotFather"),
     ],

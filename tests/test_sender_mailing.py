@@ -343,6 +343,19 @@ async def test_a_run_that_sends_nothing_says_what_became_of_it(put_off: Path) ->
     assert "no mail server listens at localhost:" in ran.err
 
 
+async def test_what_is_told_of_a_paused_account_is_told_once(put_off: Path) -> None:
+    """The issue that waits for it says so in two words."""
+    await ticked(put_off)
+    workspace = Workspace(put_off)
+    workspace.pace.pause("mail", "mail: paused, because 13 of the last 136 recipients were refused")
+    workspace.release()
+
+    status = await asyncio.to_thread(bot, "status", workspace=put_off)
+
+    assert f"On its way: {ISSUE} (i1), 0 of 6, mail: paused\n" in status.out
+    assert " ".join(status.out.split()).count("13 of the last 136") == 1
+
+
 def test_a_terminal_shows_a_bar_for_each_issue() -> None:
     """How far, how fast and how long still; and why one stands still."""
     screen = io.StringIO()

@@ -31,6 +31,11 @@ class Underway:
     total: int
     standstill: str  # why it stands still; empty: it does not
 
+    @property
+    def briefly(self) -> str:
+        """The same without what is told of its account anyway: "mail: paused"."""
+        return self.standstill.partition(", because ")[0]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:

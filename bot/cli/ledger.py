@@ -45,7 +45,7 @@ def status_command(
     else:
         click.echo(f"Mode: {found.mode}" + (f", next: {when(found.next)}" if found.next else ""))
         for each in found.issues:
-            still = f", {each.standstill}" if each.standstill else ""
+            still = f", {each.briefly}" if each.standstill else ""
             click.echo(f"On its way: {each.subject} ({each.id}), {each.done:,} of {each.total:,}{still}")
         for scope, reason in found.holds.items():
             click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")

@@ -123,6 +123,10 @@ def preview_command(
     target = folder or here.outbox_folder / "preview"
     page, outgoing = preview(here, items, newsletter=newsletter, now=now, folder=target)
     _show_lengths(outgoing)
+    if len({out.channel for out in outgoing}) < len(outgoing):
+        click.echo(
+            "Each channel posts one item per slot, the earliest is shown; 'bot plan' says when each goes out."
+        )
     click.echo(f"Open {page}")
     if open_it:
         click.launch(page.absolute().as_uri())
@@ -258,7 +262,7 @@ def _show_left(here: Workspace) -> bool:
 
     issues = underway(here)
     for issue in issues:
-        why = f"; {issue.standstill}" if issue.standstill else ""
+        why = f"; {issue.briefly}" if issue.standstill else ""
         click.echo(f"Not over: {issue.subject} ({issue.id}), {issue.done:,} of {issue.total:,} done{why}")
     return bool(issues)
 

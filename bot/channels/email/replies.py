@@ -20,6 +20,7 @@ _ADDRESS = re.compile(r"(?<![^\s<>(),;:\"'])[^\s<>(),;:\"']+@[^\s<>(),;:\"']+")
 # Postfix of one recipient, also behind 5.7.1 and 5.5.2; its "Relay access denied" speaks of us.
 _ONE_READER = "recipient address rejected"
 _OUR_LOGIN = frozenset({530, 534, 535, 538})
+_CHECK_LOGIN = "; check username in bot.toml and the password in .env"
 _TOO_BIG = 552
 _BAD_SENDER = frozenset({"7", "8"})  # 5.1.7 and 5.1.8 speak of the sender's address
 
@@ -43,6 +44,7 @@ def refusal(stage: Stage, code: int, text: str, *, hide: Iterable[str] = ()) -> 
     if 400 <= code < 500:
         return TemporaryFailure(words, code=code)
     if 500 <= code < 600:
+        words += _CHECK_LOGIN if stage is Stage.LOGIN else ""
         return PermanentFailure(words, code=code, blame=_blame(stage, code, text))
     words = f"the mail server's answer to {stage} makes no sense: {clean(text, hide=hide)}"
     return UnknownOutcome(words) if stage is Stage.ANSWER else TemporaryFailure(words)
