@@ -371,13 +371,16 @@ def test_a_terminal_shows_a_bar_for_each_issue() -> None:
 
 
 def test_a_narrow_terminal_shows_the_words_whole() -> None:
-    """Rather than a bar that cuts them off."""
-    screen = io.StringIO()
+    """Rather than a bar that cuts them off; on two lines where one is not enough."""
+    wide, narrow = io.StringIO(), io.StringIO()
 
-    with bars(Console(file=screen, force_terminal=True, width=70)) as show:
-        show("weekly@2026-11-27T09:00+07:00", 739, 5_000, 50.0, "")
+    for screen, width in ((wide, 70), (narrow, 48)):
+        with bars(Console(file=screen, force_terminal=True, width=width)) as show:
+            show(ISSUE, 739, 5_000, 50.0, "")
 
-    assert "weekly@2026-11-27T09:00+07:00 739 of 5,000 50 a second, 0:01:25 left" in screen.getvalue()
+    assert f"{ISSUE} 739 of 5,000 50 a second, 0:01:25 left" in wide.getvalue()
+    assert "739 of 5,000" in narrow.getvalue()
+    assert "…" not in narrow.getvalue()
 
 
 async def test_watching_says_why_an_issue_stands_still(put_off: Path) -> None:

@@ -74,12 +74,14 @@ def lines() -> Iterator[Show]:
 
 @contextmanager
 def bars(console: Console) -> Iterator[Show]:
-    """For a terminal; one too narrow for a bar shows the words alone."""
+    """For a terminal; one too narrow for a bar shows the words alone, on more lines rather than cut off."""
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+    from rich.table import Column
 
-    name, news = TextColumn("{task.description}"), TextColumn("{task.fields[news]}")
-    count = TextColumn("{task.completed:,.0f} of {task.total:,.0f}")
+    name = TextColumn("{task.description}", table_column=Column(overflow="fold"))
+    news = TextColumn("{task.fields[news]}", table_column=Column(overflow="fold"))
+    count = TextColumn("{task.completed:,.0f} of {task.total:,.0f}", table_column=Column(no_wrap=True))
     bar: tuple[ProgressColumn, ...] = (BarColumn(),) if console.width >= NARROW else ()
     tasks: dict[str, TaskID] = {}
     with Progress(name, *bar, count, news, console=console) as progress:
