@@ -51,12 +51,13 @@ def status_command(
             click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")
         for sentence in (*found.paused, *found.resting, *found.doubts):
             click.secho(sentence, fg="yellow")
+        used = [state for state in STATES if any(counts.get(state) for counts in found.counts.values())]
         rows = [
-            (name, *(f"{counts[s]:,}" if counts.get(s) else "" for s in STATES))
+            (name, *(f"{counts[s]:,}" if counts.get(s) else "" for s in used))
             for name, counts in found.counts.items()
         ]
         if rows:
-            print_table(["Channel", *STATES], rows)
+            print_table(["Channel", *used], rows)
         else:
             click.echo("Nothing was sent yet.")
         if found.deliveries:
