@@ -19,6 +19,7 @@ from bot.store.schema import chunk
 from tests.support.live_workspace import NOW
 from tests.support.plug import Machine, Sink, Trial, machine, plan, sink, subscribe, toll
 from tests.support.postgres import Cluster, cluster
+from tests.support.smtp_server import free_port
 from tests.support.strikes import overtaken
 
 WORKER = ("worker",)
@@ -300,6 +301,20 @@ async def test_workers_that_start_together_on_an_empty_database_agree(tmp_path: 
     ends = await asyncio.gather(*(each.end() for each in four))
 
     assert (ends, [each.complaint for each in four]) == ([0] * 4, [""] * 4)
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("postgresql")
+async def test_a_worker_that_could_not_send_says_so_at_its_end(tmp_path: Path, url: str) -> None:
+    """Where it shall end, its exit code is that of a run: 1, with the reason in words."""
+    one = machine(tmp_path / "news", free_port(), url=url, connections=1, command=("worker", "--once"))
+    subscribe(one.here, 3)
+    await plan(one.here)
+
+    await one.start(NOW)
+
+    assert await one.end() == 1
+    assert "no mail server listens at" in one.complaint
 
 
 @pytest.mark.server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,20 +26,26 @@ def worker_command(workspace: Path, once: bool) -> None:
     """Send what 'bot run' planned, beside as many other workers as you like.
 
     Needs a PostgreSQL database (BOT_DATABASE_URL) that all machines share. SIGTERM and Ctrl-C finish what is
-    on the wire first.
+    on the wire first. With --once the exit code is 1 when a delivery failed or needs a person's answer.
     """
-    run_fast(_work(opened(workspace), once=once))
+    sys.exit(run_fast(_work(opened(workspace), once=once)))
 
 
-async def _work(here: Workspace, *, once: bool) -> None:
+async def _work(here: Workspace, *, once: bool) -> int:
     import logging
 
     from bot.app.work import dispatcher
 
     for name in ("procrastinate", "psycopg"):  # what matters of their trouble is said in one line
         logging.getLogger(name).addHandler(logging.NullHandler())
-    stop = stop_on_signals()
-    queue = dispatcher(here, lambda: datetime.now(UTC), stop.is_set, told=_tell)
+    stop, wrong = stop_on_signals(), False
+
+    def told(report: Report) -> None:
+        nonlocal wrong
+        wrong = wrong or bool(report.failed or report.unknown or report.problems)
+        _tell(report)
+
+    queue = dispatcher(here, lambda: datetime.now(UTC), stop.is_set, told=told)
     try:
         if once:
             await queue.run_until_idle()
@@ -49,6 +56,7 @@ async def _work(here: Workspace, *, once: bool) -> None:
             await queue.run_forever(stop)
     finally:
         await here.close()
+    return int(once and wrong)
 
 
 def _tell(report: Report) -> None:
