@@ -127,7 +127,7 @@ async def test_a_letter_that_failed_goes_out_again_by_its_short_name(tmp_path: P
 async def test_letters_are_made_beside_the_loop_and_one_that_cannot_be_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No conversation waits while others are written or signed; a fault over one of them is told."""
+    """No conversation waits while others are written or signed, in their order; a fault over one is told."""
     makers, make = set(), Compiled.letter
 
     def letter(self: Compiled, to: Reader, **how: Any) -> Spliced:
