@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from support.smtp_server import DROP, SILENT, Server, free_port, self_made_certificate, smtp_server
+from support.listening import free_port
+from support.smtp_server import DROP, SILENT, Server, self_made_certificate, smtp_server
 
 from bot.channels.base import Channel, ChannelContext
 from bot.channels.email import TYPE, Options, connect

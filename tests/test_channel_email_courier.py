@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 from pydantic import SecretStr
+from support.listening import free_port
 from support.mailings import Clock, letter, relay, until
 from support.pipelining_server import DROP, SILENT, TAKE_AND_DROP, Fault, pipelining_server
-from support.smtp_server import free_port
 
 from bot.channels.email.courier import Courier
 from bot.channels.email.mime import Letter

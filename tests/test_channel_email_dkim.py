@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from support.smtp_server import Server, free_port, smtp_server
+from support.listening import free_port
+from support.smtp_server import Server, smtp_server
 
 from bot.channels.base import Channel, ChannelContext
 from bot.channels.email import Options, connect

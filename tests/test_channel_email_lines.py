@@ -12,9 +12,9 @@ from itertools import pairwise
 import pytest
 import uvloop
 from pydantic import SecretStr
+from support.listening import free_port
 from support.mailings import Clock, Mailing, letter, letters, relay, until
 from support.pipelining_server import DROP, SILENT, Fault, pipelining_server
-from support.smtp_server import free_port
 
 from bot.channels.email.mime import Letter
 from bot.channels.email.relays import LONGEST_REST, Desk, Health, choose

@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.smtp_server import DROP, free_port, self_made_certificate, smtp_server
+from support.listening import free_port
+from support.smtp_server import DROP, self_made_certificate, smtp_server
 from support.smtp_server import SILENT as NO_WORD
 from support.zone import SERVFAIL, SILENT, Zone
 

@@ -27,6 +27,7 @@ from bot.model import Issue, State
 from bot.store.engine import writing
 from bot.store.schema import preference, subscriber
 from tests.support import mastodon_server, telegram_server
+from tests.support.listening import free_port
 from tests.support.live_workspace import (
     NOW,
     PASSWORD,
@@ -41,7 +42,7 @@ from tests.support.live_workspace import (
     start,
 )
 from tests.support.mastodon_server import POST_STATUS
-from tests.support.smtp_server import Taken, free_port, self_made_certificate, smtp_server
+from tests.support.smtp_server import Taken, self_made_certificate, smtp_server
 
 MINUTE = timedelta(minutes=1)
 

@@ -24,8 +24,9 @@ from bot.cli.watching import bars
 from bot.model import State
 from bot.store.importing import Signup
 from tests.support.commands import bot
+from tests.support.listening import free_port
 from tests.support.live_workspace import NOW, addresses, deliveries, ended, mail_only, start
-from tests.support.smtp_server import Taken, free_port, self_made_certificate, smtp_server
+from tests.support.smtp_server import Taken, self_made_certificate, smtp_server
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 ISSUE = "weekly@2026-11-27T09:00+07:00"

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.listening import end
+
 STEPS = ("MAIL", "RCPT", "DATA", "DOT")
 DROP = "drop"  # the connection is cut instead of an answer; at DOT the letter is lost
 TAKE_AND_DROP = "take and drop"  # at DOT: the letter is accepted, and nobody learns of it
@@ -314,7 +316,4 @@ async def pipelining_server(
     try:
         yield server
     finally:
-        listener.close()
-        server.hang_up()
-        await asyncio.sleep(0)
-        await listener.wait_closed()
+        await end(listener, server.hang_up)

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.smtp_server import free_port, self_made_certificate
+from support.listening import free_port
+from support.smtp_server import self_made_certificate
 
 USER, PASSWORD = "bot", "loopback-only"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+from tests.support.listening import end
 
 DROP = "drop"  # the connection is cut
 SILENT = "silent"  # no answer ever comes
@@ -229,15 +230,18 @@ async def smtp_server(
     try:
         yield server
     finally:
-        listener.close()
-        await _end(server)
-        await listener.wait_closed()
+        await _end(server, listener)
 
 
-async def _end(server: Server) -> None:
+async def _end(server: Server, listener: asyncio.Server) -> None:
     """Cut what is open and wait for the tasks; a failed handshake never tells aiosmtpd that it is over."""
-    talks = list(server.talks)
-    server.hang_up()
+    talks = set[_Talk]()
+
+    def hang_up() -> None:
+        talks.update(server.talks)
+        server.hang_up()
+
+    await end(listener, hang_up)
     for talk in talks:
         talk._handler_coroutine.cancel()
         talk._timeout_handle.cancel()
@@ -262,10 +266,3 @@ def self_made_certificate(folder: Path, *, names: str = "DNS:localhost,IP:127.0.
     subprocess.run([*command.split(), *files], check=True, capture_output=True)
     both.write_text(key.read_text() + certificate.read_text())
     return both
-
-
-def free_port() -> int:
-    """A port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
