@@ -51,7 +51,7 @@ DELIVERY = Delivery(
 @asynccontextmanager
 async def channel_to(server: Server, **options: object) -> AsyncIterator[Channel]:
     """A channel that talks to this server, closed at the end."""
-    values = {"host": server.host, "port": server.port, "security": "none", "timeout": 5, "patience": 5}
+    values = {"host": server.host, "port": server.port, "security": "none", "timeout": 20, "patience": 20}
     channel = connect(
         Options.model_validate(values | options),
         ChannelContext(name="mail", site_url="https://news.example.org", postal_address=ADDRESS),
@@ -314,7 +314,8 @@ async def test_an_international_address_is_refused_where_it_is_not_taken() -> No
 @pytest.mark.parametrize("answer", [DROP, SILENT, "gibberish"])
 async def test_silence_after_the_body_began_is_an_unknown_outcome(step: str, answer: str) -> None:
     """It may have been taken: with DOT it was."""
-    async with smtp_server() as server, channel_to(server, patience=0.2) as channel:
+    patience = 1 if answer == SILENT else 20
+    async with smtp_server() as server, channel_to(server, patience=patience) as channel:
         server.fail(step, answer)
 
         with pytest.raises(UnknownOutcome):
@@ -325,7 +326,7 @@ async def test_silence_after_the_body_began_is_an_unknown_outcome(step: str, ans
 
 async def test_an_unknown_outcome_does_not_spoil_the_next_email() -> None:
     """The late answer of the first must never be taken for the answer to the second."""
-    async with smtp_server() as server, channel_to(server, patience=0.2) as channel:
+    async with smtp_server() as server, channel_to(server, patience=1) as channel:
         server.fail("DOT", SILENT)
         with pytest.raises(UnknownOutcome):
             await channel.send(MESSAGE, READER, key="a" * 64)

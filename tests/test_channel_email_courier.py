@@ -54,9 +54,10 @@ async def test_a_letter_that_was_only_announced_in_a_kept_conversation_gets_a_ne
     step: str, fault: str
 ) -> None:
     """Nothing of it went out; a refusal with 421 is an answer and stands."""
+    timeout = 1 if fault == SILENT else 20
     async with (
         pipelining_server([None, Fault(step=step, answer=fault)]) as server,
-        courier_over(relay(server.port, timeout=0.2), clock=time.monotonic) as courier,
+        courier_over(relay(server.port, timeout=timeout), clock=time.monotonic) as courier,
     ):
         await courier.deliver(letter(0))
 
@@ -181,13 +182,13 @@ async def test_a_server_that_answers_no_goodbye_is_left_after_its_time() -> None
     """Nobody waits long for politeness."""
     async with (
         pipelining_server() as server,
-        courier_over(relay(server.port, timeout=0.2), clock=time.monotonic) as courier,
+        courier_over(relay(server.port, timeout=1), clock=time.monotonic) as courier,
     ):
         await courier.deliver(letter(0))
         for talk in server.talks:
             talk._mute = True
 
-        await asyncio.wait_for(courier.close(), 5)
+        await asyncio.wait_for(courier.close(), 15)  # it waits for 20 s for everything else
 
         assert courier._kept == []
 

@@ -321,7 +321,7 @@ def wrong_key_file(tmp_path: Path) -> Path:
 
 
 def channel_to(server: Server, key_file: Path, **options: object) -> Channel:
-    values = {"host": server.host, "port": server.port, "security": "none", "timeout": 5, "patience": 5}
+    values = {"host": server.host, "port": server.port, "security": "none", "timeout": 20, "patience": 20}
     signing = {"dkim_domain": "example.org", "dkim_selector": "mail2026", "dkim_key_file": str(key_file)}
     return connect(
         Options.model_validate(values | signing | options),

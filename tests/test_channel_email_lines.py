@@ -71,7 +71,7 @@ async def test_a_callback_may_wake_the_lines_at_any_time() -> None:
 
     mailing.done, mailing.begin = done_and_wake, begin_and_wake  # type: ignore[method-assign]
     async with pipelining_server(extensions=["PIPELINING"]) as server:
-        assert await asyncio.wait_for(mailing.over(relay(server.port)).run(), 10) == []
+        assert await asyncio.wait_for(mailing.over(relay(server.port)).run(), 30) == []
 
         assert len(mailing.outcomes) == 30
         assert mailing.sent == set(server.accepted)
@@ -124,7 +124,7 @@ async def test_a_broken_callback_ends_the_run_with_its_own_words(callback: str) 
         lines = mailing.over(relay(server.port), connections=2)
         setattr(lines, f"_{callback}", broken)
         with pytest.raises(RuntimeError, match="the ledger is gone"):
-            await asyncio.wait_for(lines.run(), 10)
+            await asyncio.wait_for(lines.run(), 30)
 
         assert lines.open == 0
         assert mailing.troubles == []

@@ -338,7 +338,7 @@ async def test_a_granted_data_after_a_refused_sender_ends_the_conversation() -> 
     async with pipelining_server(
         [Fault(step="MAIL", answer="451 4.3.0 later")], always_grants=True
     ) as server:
-        mailing = await send(server, Mailing(letters(2)), timeout=5)
+        mailing = await send(server, Mailing(letters(2)), timeout=20)
 
         assert server.finished.total() == 2
         assert mailing.sent == {letter(0).id, letter(1).id}
@@ -766,7 +766,7 @@ async def test_answers_injected_before_encryption_are_never_heard(certificate: P
         certificate=certificate, extensions=["8BITMIME"], injected=injected
     ) as server:
         mailing = Mailing(letters(1))
-        lines = mailing.over(relay(server.port, security="starttls", ca_file=str(certificate), timeout=5))
+        lines = mailing.over(relay(server.port, security="starttls", ca_file=str(certificate)))
         try:
             await lines.run()
         except PermanentFailure:
@@ -782,7 +782,7 @@ async def test_an_answer_that_came_before_its_question_ends_the_opening() -> Non
         mailing = Mailing(letters(1))
         lines = mailing.over(relay(server.port))
         mailing.on_trouble = lines.stop
-        await asyncio.wait_for(lines.run(), 10)
+        await asyncio.wait_for(lines.run(), 30)
 
         assert "answered more than it was asked" in str(mailing.troubles[0][1])
         assert not any(command.startswith("MAIL") for command in server.commands)
@@ -895,7 +895,7 @@ def test_whatever_goes_wrong_every_letter_has_one_true_outcome(
                 asyncio.get_running_loop().call_soon(lines.look)
 
             mailing.on_trouble = rested
-            assert await asyncio.wait_for(lines.run(), 20) == []
+            assert await asyncio.wait_for(lines.run(), 60) == []
             return server
 
     server = asyncio.run(main())

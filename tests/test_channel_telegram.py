@@ -45,17 +45,19 @@ def server() -> Iterator[TelegramServer]:
         yield server
 
 
-def channel_at(server: TelegramServer, *, read: float = 5, **options: Any) -> TelegramChannel:
+def channel_at(server: TelegramServer, *, read: float = 20, **options: Any) -> TelegramChannel:
     """A channel whose bot talks to this server."""
     values = {"token": server.token, "chat": "@weekly_shelf", "base_url": server.base_url} | options
     return TelegramChannel(
-        Options(**values), ChannelContext(name="telegram"), timeouts=Timeouts(read=read, connect=2)
+        Options(**values), ChannelContext(name="telegram"), timeouts=Timeouts(read=read, connect=20)
     )
 
 
 @pytest.fixture
-async def channel(server: TelegramServer) -> AsyncIterator[TelegramChannel]:
-    channel = channel_at(server, read=0.3)
+async def channel(server: TelegramServer, request: pytest.FixtureRequest) -> AsyncIterator[TelegramChannel]:
+    """One that waits only where the test is about an answer that does not come."""
+    case = getattr(request.node, "callspec", None)
+    channel = channel_at(server, read=wait_for(case and case.params.get("fault")))
     yield channel
     await channel.close()
 
@@ -65,6 +67,11 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "ports.png"
     path.write_bytes(PNG)
     return path
+
+
+def wait_for(fault: Fault | None) -> float:
+    """Seconds; long enough for a busy machine where there is an answer."""
+    return 1 if fault is Fault.SLOW else 20
 
 
 def with_picture(path: Path, text: str = "<b>Ports</b>\nPicture: a quay at night.") -> Message:
@@ -464,7 +471,7 @@ async def test_no_log_at_any_level_shows_the_token(
     """Whatever happens, and even with every logger turned up."""
     for name in ("", "httpx", "httpcore", "telegram", "telegram.request.BaseRequest"):
         caplog.set_level(logging.DEBUG, logger=name)
-    channel = channel_at(server, read=0.3)
+    channel = channel_at(server, read=wait_for(fault))
     if fault:
         server.fail_next(fault)
 

@@ -232,7 +232,7 @@ async def once(server: HookServer, *, patience: float) -> Answer:
 
 def test_a_late_answer_is_no_answer(server: HookServer) -> None:
     """The patience is for the whole attempt."""
-    server.replies = [Reply(wait=1.5)]
+    server.replies = [Reply(wait=10)]
 
     answer = asyncio.run(once(server, patience=0.4))
 
@@ -240,10 +240,10 @@ def test_a_late_answer_is_no_answer(server: HookServer) -> None:
 
 
 def test_words_that_come_drop_by_drop_are_not_waited_for(server: HookServer) -> None:
-    """It was taken, as the status says; a hundred bytes would take ten seconds."""
-    server.replies = [Reply(status=200, body=b"x" * 100, drip=0.1)]
+    """It was taken, as the status says; a hundred bytes would take most of a minute."""
+    server.replies = [Reply(status=200, body=b"x" * 100, drip=0.4)]
 
-    answer = asyncio.run(once(server, patience=1.5))
+    answer = asyncio.run(once(server, patience=4))
 
     assert answer.status == 200
     assert 0 < len(answer.said) < 20
@@ -253,7 +253,7 @@ def test_endless_words_are_not_read(server: HookServer) -> None:
     """A little of them is enough."""
     server.replies = [Reply(status=500, body=b"x" * 50_000_000)]
 
-    answer = asyncio.run(once(server, patience=10))
+    answer = asyncio.run(once(server, patience=30))
 
     assert answer.said == "500: " + "x" * 200
 
@@ -428,7 +428,7 @@ asyncio.run(tell_due(Workspace(Path(sys.argv[1])), clock=lambda: datetime.fromis
 
 def test_a_process_that_dies_while_it_tells_tells_again(here: Workspace, server: HookServer) -> None:
     """SIGKILL between the call and its answer: repeated after a while, with the same id."""
-    server.replies = [Reply(wait=5), Reply()]
+    server.replies = [Reply(wait=20), Reply()]
     subscribed(here)
     command = [sys.executable, "-c", TELLING, str(here.root), NOW.isoformat()]
     with subprocess.Popen(command) as child:

@@ -123,7 +123,7 @@ def test_two_processes_send_one_mail(any_store: Engine, store_url: str, tmp_path
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60) for process in asking]
+    said = [process.communicate(timeout=240) for process in asking]
 
     assert [err for _, err in said] == [b"", b""]
     assert sum(int(out) for out, _ in said) == 1

@@ -101,7 +101,7 @@ async def test_messages_are_edited_and_deleted(bot: Bot, server: TelegramServer)
 
 async def test_updates_wait_for_something_to_happen(bot: Bot, server: TelegramServer) -> None:
     """A long poll ends as soon as a person writes or presses a button; an offset forgets the past."""
-    poll = asyncio.create_task(bot.get_updates(timeout=5))
+    poll = asyncio.create_task(bot.get_updates(timeout=20))
     await asyncio.to_thread(server.receive_text, "hello")
     (first,) = await poll
     query = server.press_button("approve:1")
@@ -119,12 +119,12 @@ async def test_updates_wait_for_something_to_happen(bot: Bot, server: TelegramSe
 
 async def test_only_one_program_may_poll(bot: Bot, server: TelegramServer) -> None:
     """The second gets a conflict."""
-    first = asyncio.create_task(bot.get_updates(timeout=5))
-    await asyncio.to_thread(server.somebody_polls.wait, 5)
+    first = asyncio.create_task(bot.get_updates(timeout=20))
+    await asyncio.to_thread(server.somebody_polls.wait, 20)
 
     async with Bot(server.token, base_url=f"{server.base_url}/bot") as second:
         with pytest.raises(Conflict):
-            await second.get_updates(timeout=5)
+            await second.get_updates(timeout=20)
     server.receive_text("done")
     assert len(await first) == 1
 

@@ -124,7 +124,7 @@ def _window(
         color_scheme="dark" if scheme == "dark" else "light",
         java_script_enabled=scripts,
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     seen = Sight(page=context.new_page())
 
     def asked(request: Request) -> None:

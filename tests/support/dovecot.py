@@ -132,7 +132,7 @@ def imap_server(
         yield server
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -142,7 +142,7 @@ def can_run() -> bool:
 
 
 def _wait_for(server: ImapServer, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", server.tls), timeout=1).close()

@@ -111,6 +111,6 @@ class Mailing:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until this holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  many kinds of things are waited for
             await asyncio.sleep(0)

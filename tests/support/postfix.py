@@ -132,7 +132,7 @@ class MailServer:
     def mails(self, box: str, *, count: int) -> list[bytes]:
         """The emails of a Maildir as soon as there are ``count``, in the order of their arrival."""
         fresh = self.folder / "mail" / box / "new"
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while len(found := sorted(fresh.glob("*"), key=_arrival)) < count:
             if time.monotonic() > until:
                 raise AssertionError(f"{len(found)} of {count} mails; {self.log()[-2000:]}")
@@ -160,7 +160,7 @@ def mail_server(boxes: dict[str, str], *, settings: str = "") -> Iterator[MailSe
         _postfix(folder, "stop", check=False)
         if dovecot is not None:
             dovecot.terminate()
-            dovecot.wait(timeout=10)
+            dovecot.wait(timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -187,7 +187,7 @@ def _postfix(folder: Path, verb: str, *, check: bool = True) -> None:
     """The daemons keep no pipe of ours open, or we would wait for their end."""
     quiet = subprocess.DEVNULL
     command = ["/usr/sbin/postfix", "-c", str(folder / "etc"), verb]
-    subprocess.run(command, check=check, stdin=quiet, stdout=quiet, stderr=quiet, timeout=30)
+    subprocess.run(command, check=check, stdin=quiet, stdout=quiet, stderr=quiet, timeout=120)
 
 
 def _arrival(path: Path) -> int:

@@ -95,7 +95,7 @@ class Site:
     def contents(self) -> dict[str, list[tuple[object, ...]]]:
         return contents(self.workspace.engine)
 
-    def settled(self, count: int, found: list[object], *, within: float = 10) -> None:
+    def settled(self, count: int, found: list[object], *, within: float = 60) -> None:
         """Until ``found`` has this many; an errand is run after its answer."""
         end = time.monotonic() + within
         while len(found) < count and time.monotonic() < end:
@@ -127,7 +127,7 @@ def served(here: Path, clock: Clock | None = None) -> Iterator[Site]:
         yield Site(url=f"http://localhost:{door.getsockname()[1]}", workspace=workspace, clock=clock)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         workspace.release()
 
 
