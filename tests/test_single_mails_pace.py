@@ -124,7 +124,7 @@ async def test_an_issue_that_takes_all_slots_holds_up_no_confirmation(office) ->
         await sending
 
     assert done is Errand.DONE
-    assert took < 5
+    assert took < 15  # it would wait for a minute
 
 
 async def test_what_the_pace_has_no_room_for_waits_and_is_not_lost(office) -> None:  # type: ignore[no-untyped-def]
@@ -151,7 +151,7 @@ async def test_a_pause_keeps_confirmations_too(office) -> None:  # type: ignore[
 
         assert await at.send(requests[0]) is Errand.WAITS
         assert await send_unsent(at.workspace, now=LATER) == 0
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30  # the patience is a minute
         at.workspace.pace.resume("mail")
         assert await send_unsent(at.workspace, now=LATER) == 3
         assert len(at.mail.taken) == 3
@@ -248,7 +248,7 @@ async def test_a_hold_takes_back_no_mail_that_is_out(office) -> None:  # type: i
     async with office("per_second = 50") as at:
         request = at.ask()
         at.mail.fail("RCPT", "451 4.3.0 later")
-        errand = asyncio.create_task(send_confirmation(at.workspace, request, now=NOON, pauses=(1.0,)))
+        errand = asyncio.create_task(send_confirmation(at.workspace, request, now=NOON, pauses=(4.0,)))
         while at.mail.connections == 0 or not await asyncio.to_thread(at.waiting):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         assert await send_unsent(at.workspace, now=LATER) == 1

@@ -17,7 +17,7 @@ from bot.app.workspace import Workspace
 from bot.errors import TemporaryFailure
 from bot.pace import Account, PaceRules
 from bot.sender import Turnstile
-from bot.sender.turnstile import LOOK, Ready
+from bot.sender.turnstile import Ready
 from bot.store.chunks import Claimed
 from bot.store.engine import open_store
 from bot.store.pace import Pace
@@ -109,8 +109,9 @@ async def test_a_full_mailbox_is_no_haste(tmp_path: Path) -> None:
         assert account.rest_until is None
 
 
-async def test_nobody_passes_until_the_store_knows() -> None:
+async def test_nobody_passes_until_the_store_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the next letter, though the account has no limits; the store knows long before the next look."""
+    monkeypatch.setattr("bot.sender.turnstile.LOOK", 120.0)
     store, woken = Pace(open_store("sqlite://")), asyncio.Event()
     gate = Turnstile(store, "mail", PaceRules())
     ready: Ready = deque([(None, cast(Claimed, SimpleNamespace(address="a@inbox.ngo")), None)])
@@ -133,7 +134,7 @@ async def test_nobody_passes_until_the_store_knows() -> None:
 
     gate.note("a@inbox.ngo", TemporaryFailure("too fast", code=421))
     at_once = gate.lets(ready)
-    await asyncio.wait_for(woken.wait(), LOOK / 2)
+    await asyncio.wait_for(woken.wait(), 60)
     keeping.cancel()
 
     assert (before, at_once, gate.lets(ready)) == (True, False, False)

@@ -265,17 +265,17 @@ def test_nothing_noted_writes_nothing(pace: Pace) -> None:
 @pytest.mark.slow
 @pytest.mark.xdist_group("pace")
 def test_four_processes_hold_fourteen_a_second(url: str, tmp_path: Path) -> None:
-    """Never more than 16 in any second, 14.0 on average."""
+    """Never more than 16 in any second; 14.0 on average, but for the time in which one was late itself."""
     open_store(url).dispose()
     rules = {"per_second": 14.0}
 
     with Racers(url, tmp_path / "gone", count=4, seconds=10.5, rules=rules) as racers:
-        racers.finish()
+        late = sum(each["late"] for each in racers.finish())
         gone = racers.moments()
 
     within = [moment for moment in gone if moment < gone[0] + 10]
     assert fullest(gone, 1) <= 16
-    assert len(within) / 10 == pytest.approx(14, rel=0.02)
+    assert 14 * 0.98 * (10 - late) <= len(within) <= 14 * 1.02 * 10, f"{late:.2f} s late"
 
 
 @pytest.mark.slow
@@ -285,12 +285,13 @@ def test_a_crash_and_a_restart_in_the_middle_keep_the_limit(url: str, tmp_path: 
     open_store(url).dispose()
     rules = {"per_second": 14.0, "per_hour": 60}
 
+    late = 0.0
     for _ in range(3):
         with Racers(url, tmp_path / "gone", count=2, seconds=2, rules=rules) as racers:
             time.sleep(1)
             racers.kill_one()
-            racers.finish()
+            late += sum(each["late"] for each in racers.finish())
             gone = racers.moments()
 
     assert fullest(gone, 1) <= 16
-    assert 40 <= len(gone) <= 60
+    assert 40 - 14 * late <= len(gone) <= 60, f"{late:.2f} s late"

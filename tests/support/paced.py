@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from bot.app.workspace import Workspace
 from bot.store.engine import reading
 from bot.store.recording import CHUNK
 from bot.store.schema import chunk
-from tests.support.pacing import fullest
+from tests.support.pacing import fullest, seconds_of
 from tests.support.plug import Machine, Trial, machine, plan, sink, subscribe, toll
+from tests.support.standstill import loop_standstill, waited
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,9 @@ class Paced:
     seconds: float
     letters: int
     fullest: int  # of any second, also before and after
+    crowd: int  # the same without those that the mail server was late in counting
+    stood: float  # seconds in which the machine, or the mail server, stood still
+    waited: float  # seconds that one of the senders at most waited for its turn on the machine
     repeats: int
     lost: int  # taken by the mail server, and not sent in the ledger; or the other way round
 
@@ -36,7 +41,7 @@ class Paced:
 async def paced(folder: Path, *, url: str, rate: float, seconds: float, workers: int) -> Paced:
     """Without ``url`` one ``bot run --once`` on SQLite, else so many workers; each has a chunk of its own."""
     command = ("worker",) if url else ("run", "--once")
-    async with sink() as mail:
+    async with sink() as mail, loop_standstill() as still:
         machines = [
             machine(folder / f"machine{n}", mail.port, url=url, connections=2, command=command)
             for n in range(workers)
@@ -50,7 +55,10 @@ async def paced(folder: Path, *, url: str, rate: float, seconds: float, workers:
         await trial.start()
         await _all_at_work(machines)
         start = time.monotonic()
+        before = [waited(each.process.pid) for each in machines]
         await asyncio.sleep(seconds)
+        delays = [waited(each.process.pid) - b for each, b in zip(machines, before, strict=True)]
+        stood = still.since(start)
         within = [moment for moment in mail.moments if start <= moment < start + seconds]
         for each in machines:
             each.process.terminate()
@@ -62,6 +70,12 @@ async def paced(folder: Path, *, url: str, rate: float, seconds: float, workers:
             seconds=seconds,
             letters=len(within),
             fullest=fullest(mail.moments, 1),
+            crowd=max(
+                count - math.ceil(rate * still.since(moment - 1, moment))
+                for moment, count in seconds_of(mail.moments)
+            ),
+            stood=stood,
+            waited=max(delays),
             repeats=found.repeats,
             lost=abs(found.readers - found.unsettled - len(mail.copies)),
         )

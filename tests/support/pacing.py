@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +61,7 @@ class Racers:
             env=os.environ,
         )
 
-    def finish(self) -> list[dict[str, list[float]]]:
+    def finish(self) -> list[dict[str, Any]]:
         """What each of them says at its end; one that was killed says nothing."""
         said = [process.communicate()[0] for process in self.processes]
         return [json.loads(text) for text in said if text]
@@ -76,9 +77,13 @@ class Racers:
 
 def fullest(times: Sequence[float], window: float) -> int:
     """The most moments that any half-open window of that length holds."""
-    most = first = 0
+    return max((count for _, count in seconds_of(times, window)), default=0)
+
+
+def seconds_of(times: Sequence[float], window: float = 1) -> Iterator[tuple[float, int]]:
+    """Each moment, and how many there are in the half-open window that ends with it."""
+    first = 0
     for index, moment in enumerate(times):
         while times[first] <= moment - window + 1e-9:
             first += 1
-        most = max(most, index - first + 1)
-    return most
+        yield moment, index - first + 1
