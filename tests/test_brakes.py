@@ -19,6 +19,7 @@ from tests.support.live_workspace import NOW
 from tests.support.plug import Machine, machine, plan, subscribe, toll
 from tests.support.postgres import Cluster
 from tests.support.slow_sink import SlowSink, slow_sink
+from tests.support.standstill import loop_standstill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -60,10 +61,11 @@ async def person(here: Path, what: str) -> float:
 async def stops(mail: SlowSink, here: Path, what: str) -> None:
     """While it sends slowly, and far more was claimed than is on the wire."""
     await mail.until_slow(patience=60)
-    await mail.reach(len(mail) + 1, patience=10)
-    moment = await person(here, what)
-    await asyncio.sleep(WATCHED)
-    late = [each for each in mail.since(moment) if each > ALLOWED + SLACK]
+    await mail.reach(len(mail) + 1, patience=30)
+    async with loop_standstill() as still:
+        moment = await person(here, what)
+        await asyncio.sleep(WATCHED)
+    late = [each for each in mail.since(moment) if each > ALLOWED + SLACK + still.since(moment)]
 
     assert not late, f"{what}: letters came {late} s later"
 
@@ -71,11 +73,12 @@ async def stops(mail: SlowSink, here: Path, what: str) -> None:
 async def goes_on(mail: SlowSink, here: Path, what: str) -> None:
     before = len(mail)
     mail.hurry(QUICK)
-    moment = await person(here, what)
-    await mail.reach(before + 1, patience=30)
+    async with loop_standstill() as still:
+        moment = await person(here, what)
+        await mail.reach(before + 1, patience=30)
     first = mail.since(moment)[0] if mail.since(moment) else 0.0
 
-    assert first < ALLOWED + SLACK, f"{what}: the first letter came {first:.1f} s later"
+    assert first < ALLOWED + SLACK + still.since(moment), f"{what}: the first letter came {first:.1f} s later"
 
 
 async def ends_well(machines: list[Machine]) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from bot.app.dispatcher import ProcrastinateDispatcher
 from bot.app.workspace import Workspace
@@ -69,20 +69,32 @@ async def test_three_workers_share_an_issue(tmp_path: Path, mail: Sink, url: str
     three = machines(tmp_path, mail, url, 3)
     subscribe(three[0].here, 3_000)
     await plan(three[0].here)
-    trial, ledger = Trial(three, mail), Workspace(three[0].here)
-    ledger.mailings.pause(1)
+    trial, mail.is_shut = Trial(three, mail), True
     await trial.start()
-    for each in three:
-        await each.ready.wait()
-
-    ledger.mailings.resume(1)
-    ledger.engine.dispose()
+    await owned(three[0], by=2)  # there are two parts
+    mail.let_in()
     found = await trial.finish()
 
     assert (found.readers, found.lost, found.repeats, found.doubts, found.unsettled) == (3_000, 0, 0, 0, 0)
     assert all(each.process.returncode == 0 for each in three)
     said = [await each.said() for each in three]
     assert sum("sent" in text for text in said) >= 2, "one did it all"
+
+
+async def owned(each: Machine, *, by: int) -> None:
+    """Until so many workers have a part of the issue each."""
+    ledger = Workspace(each.here)
+
+    def owners() -> int:
+        with reading(ledger.engine) as connection:
+            return int(connection.execute(select(func.count(chunk.c.owner.distinct()))).scalar_one())
+
+    try:
+        async with asyncio.timeout(60):
+            while await asyncio.to_thread(owners) < by:  # noqa: ASYNC110 - it is in a database
+                await asyncio.sleep(0.05)
+    finally:
+        ledger.engine.dispose()
 
 
 @pytest.mark.server
@@ -140,10 +152,11 @@ async def test_a_worker_that_slept_past_its_lease_harms_nothing(tmp_path: Path, 
     await plan(sleeper.here)
     await sleeper.start(NOW)
     await fallen_asleep(sleeper, mail)
-    halfway, taken = mail.halfway, mail.copies.total()
+    halfway, taken, before = mail.halfway, mail.copies.total(), fences(other)
 
     await other.start(NOW)
     overtook = await overtaken(sleeper)
+    await all_taken(mail, 2_000)
     while await mail.after(1, lambda: None, patience=2):
         pass
     while_asleep, asleep = mail.copies.total() - taken, len(mail.copies)
@@ -154,13 +167,19 @@ async def test_a_worker_that_slept_past_its_lease_harms_nothing(tmp_path: Path, 
     ends = await asyncio.gather(*(told_to_stop(each) for each in (sleeper, other)))
     found = await Trial([other], mail).settled()
 
-    assert (overtook, fences(other)) == (1, [2]), "nobody took the chunk over"
+    assert (overtook, fences(other)) == (1, [before[0] + 1]), "nobody took the chunk over"
     assert asleep == 2_000 > taken, "the other has not sent the rest of it"
     assert while_asleep >= 2_000 - taken
     assert awake <= halfway, "it went on with letters that were not its own any more"
     assert ends == [0, 0], sleeper.complaint + other.complaint
     assert (found.lost, found.unexplained, found.unsettled) == (0, 0, 0)
     assert found.doubts <= 2 * 250 + 4
+
+
+async def all_taken(mail: Sink, count: int) -> None:
+    """Until so many readers have their letter, or nothing comes for half a minute."""
+    while len(mail.copies) < count and await mail.after(1, lambda: None, patience=30):
+        pass
 
 
 async def fallen_asleep(sleeper: Machine, mail: Sink) -> None:

@@ -1,7 +1,8 @@
 """A small publication in live mode against servers on this machine, and ``bot`` as a process of its own.
 
 As a module it is that process: ``MOMENT ARGS`` runs ``bot ARGS`` with the clock set to the moment, and with
-leases of ``LEASE_SECONDS`` where the environment has that.
+leases of ``LEASE_SECONDS`` where the environment has that. With ``MOMENT_AT`` it was that moment then, by the
+monotonic clock: a machine may take seconds to start a process.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -202,13 +204,15 @@ def personal_words(here: Path, out: Outgoing, address: str) -> Message:
 
 
 async def start(
-    here: Path, moment: datetime | None, *args: str, lease: float | None = None
+    here: Path, moment: datetime | None, *args: str, lease: float | None = None, at: float | None = None
 ) -> asyncio.subprocess.Process:
     """``bot ARGS`` in a process of its own, where it is that moment, or now; its words come through pipes.
 
-    With ``lease`` a chunk is its own for so many seconds, and not for a minute.
+    With ``lease`` a chunk is its own for so many seconds, and not for a minute. The process's clock begins at
+    the moment as it begins to work, or shows it ``at`` a moment of the monotonic clock.
     """
     more = {} if lease is None else {"LEASE_SECONDS": str(lease)}
+    more |= {} if at is None else {"MOMENT_AT": str(at)}
     return await asyncio.create_subprocess_exec(
         *(
             sys.executable,
@@ -240,7 +244,10 @@ def main(args: Sequence[str]) -> None:
         from bot.sender import books, mailing
 
         books.LEASE = mailing.LEASE = float(lease)
-    with time_machine.travel(datetime.fromisoformat(args[0])):
+    moment = datetime.fromisoformat(args[0])
+    if at := os.environ.get("MOMENT_AT"):
+        moment += timedelta(seconds=time.monotonic() - float(at))
+    with time_machine.travel(moment):
         command(args[1:])
 
 

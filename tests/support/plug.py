@@ -28,6 +28,7 @@ from bot.store.audience import Signup
 from bot.store.engine import reading
 from bot.store.letterbook import read_mailing
 from bot.store.schema import letter
+from tests.support.listening import end, free_port
 from tests.support.live_workspace import NOW, SETTINGS, ended, make_live, start
 
 HOUR = timedelta(hours=1)
@@ -45,20 +46,25 @@ class Sink:
         self.moments: list[float] = []  # when each came, by the monotonic clock
         self.hook: Callable[[], None] = lambda: None
         self.talks: set[_Talk] = set()
+        self.is_shut = False  # whoever comes now is greeted when it opens
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Listen, on the port of the last time."""
         loop = asyncio.get_running_loop()
+        self.port = self.port or free_port()  # it must be there for the next time, too
         self._server = await loop.create_server(lambda: _Talk(self), "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def kill(self) -> None:
         """Gone, with every conversation; what had been taken was taken."""
         assert self._server is not None
-        self._server.close()
-        self.hang_up()
-        await self._server.wait_closed()
+        await end(self._server, self.hang_up)
+
+    def let_in(self) -> None:
+        """Greet those that wait, and whoever comes."""
+        self.is_shut = False
+        for talk in self.talks:
+            talk.greet()
 
     def hang_up(self) -> None:
         """Every conversation ends here and now; an answer that is being given is lost."""
@@ -108,7 +114,11 @@ class _Talk(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._sink.talks.add(self)
-        transport.write(b"220 plug.example.test\r\n")
+        if not self._sink.is_shut:
+            self.greet()
+
+    def greet(self) -> None:
+        self._transport.write(b"220 plug.example.test\r\n")
 
     def connection_lost(self, _: Exception | None) -> None:
         self._sink.talks.discard(self)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.support.listening import end
 from tests.support.plug import Sink
 
 _EHLO = b"250-slow.example.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
@@ -20,6 +21,7 @@ class SlowSink:
         self.port, self.delay = 0, delay
         self.moments: list[float] = []
         self.counted = Sink()  # by their Message-IDs
+        self._talks: set[asyncio.StreamWriter] = set()
         self._quick = 0  # as many letters are taken at once
 
     def __len__(self) -> int:
@@ -49,6 +51,7 @@ class SlowSink:
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One conversation."""
+        self._talks.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             writer.write(b"220 slow.example.test\r\n")
             while True:
@@ -60,7 +63,13 @@ class SlowSink:
                     if self.is_slow:
                         await asyncio.sleep(self.delay)
                     writer.write(b"250 taken\r\n")
+        self._talks.discard(writer)
         writer.close()
+
+    def hang_up(self) -> None:
+        """Every conversation ends here and now."""
+        for writer in self._talks:
+            writer.transport.abort()
 
 
 @asynccontextmanager
@@ -72,4 +81,4 @@ async def slow_sink(delay: float) -> AsyncIterator[SlowSink]:
     try:
         yield sink
     finally:
-        server.close()
+        await end(server, sink.hang_up)
