@@ -200,17 +200,21 @@ def test_the_way_past_everything_leads_to_the_page(browser: Browser, pages: Site
         sight.page.keyboard.press("Tab")
         sight.page.keyboard.press("Enter")
 
-        assert sight.evaluate("document.activeElement.id") == "main"
+        sight.comes_true("document.activeElement.id === 'main'")
 
 
 def test_the_contents_lead_to_the_stories(browser: Browser, pages: Sites) -> None:
     """And the headline there is not under the way out."""
     with visited(browser, pages.at("issue"), width=PHONE) as sight:
         sight.page.locator(".contents a").last.click()
-        top = sight.page.locator(".story").last.locator("h2").bounding_box()
 
-        assert top is not None
-        assert 0 <= top["y"] <= 600
+        sight.comes_true(
+            """{
+                 const heading = [...document.querySelectorAll('.story')].at(-1).querySelector('h2');
+                 const {top} = heading.getBoundingClientRect();
+                 return 0 <= top && top <= 600;
+               }"""
+        )
 
 
 # --------------------------------------------------------------------------- pictures
@@ -219,7 +223,7 @@ def test_the_contents_lead_to_the_stories(browser: Browser, pages: Sites) -> Non
 def test_pictures_are_shown_and_described(browser: Browser, pages: Sites) -> None:
     with visited(browser, pages.at("issue")) as sight:
         sight.evaluate("document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
-        sight.page.wait_for_load_state("networkidle")
+        sight.comes_true("[...document.images].every(i => i.complete)")
         shown = sight.evaluate("[...document.images].map(i => [i.naturalWidth > 0, i.alt.length > 10])")
 
     assert shown == [[True, True]] * 5

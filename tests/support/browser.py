@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 PHONE, DESK = 360, 1280
+PATIENCE = 60_000  # milliseconds; a busy machine takes its time
+expect.set_options(timeout=PATIENCE)
 ALLOWED = ("file:", "data:", "about:")
 _WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 # An item whose words and addresses are longer than any line.
@@ -56,12 +58,18 @@ class Sight:
     def evaluate(self, script: str) -> Any:
         return self.page.evaluate(script)
 
+    def comes_true(self, script: str) -> None:
+        """Wait for it: what a key or a click sets off may need a moment."""
+        self.page.wait_for_function(f"() => {script}")  # a bare expression would be eval, and forbidden
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser for several pages."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -124,7 +132,7 @@ def _window(
         color_scheme="dark" if scheme == "dark" else "light",
         java_script_enabled=scripts,
     )
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE)
     seen = Sight(page=context.new_page())
 
     def asked(request: Request) -> None:
