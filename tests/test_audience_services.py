@@ -416,13 +416,14 @@ def test_what_would_change_is_told(here: Workspace, tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- long lists, and bad ends
 
 KILLED = """
-import sys
+import sys, time
 from pathlib import Path
 from bot.app.readers import import_readers
 from bot.app.workspace import Workspace
 def tell(place):
     if place.rows >= 20_000:
         print("now", flush=True)
+        time.sleep(600)  # it is killed here, however late
 import_readers(Workspace(Path(sys.argv[1])), Path(sys.argv[2]), tell=tell)
 """
 
