@@ -21,7 +21,7 @@ from tests.support.postgres import Cluster
 from tests.support.slow_sink import SlowSink, slow_sink
 from tests.support.standstill import loop_standstill
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 READERS = 9_000
 QUICK = 1_500  # letters, so that the groups have grown to their full size

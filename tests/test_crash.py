@@ -66,7 +66,7 @@ HOUR = timedelta(hours=1)
 ISSUE = "weekly@2026-11-27T09:00+07:00"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_what_may_have_gone_out_twice_is_named(tmp_path: Path) -> None:
     """By the run that comes after the kill, and by the status for ever; it asks nobody for anything."""
     async with smtp_server() as mail:
@@ -85,7 +85,7 @@ async def test_what_may_have_gone_out_twice_is_named(tmp_path: Path) -> None:
     nobody_is_named(ran, again, status)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_with_hold_every_run_says_what_a_person_must_answer(tmp_path: Path) -> None:
     """Which letters, and how to answer, until they did; the others go out."""
     async with smtp_server() as mail:

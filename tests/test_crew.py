@@ -39,7 +39,7 @@ from tests.support.slow_sink import SlowSink, slow_sink
 from tests.support.smtp_server import self_made_certificate
 from tests.support.standstill import loop_standstill
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 MINUTE = timedelta(minutes=1)
 READERS = 80

@@ -31,7 +31,7 @@ async def test_thirty_kills_on_sqlite_lose_nobody_and_every_repeat_is_known(tmp_
     assert 0 < toll.doubts <= toll.kills * CONNECTIONS
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 async def test_a_mail_server_that_dies_again_and_again_loses_nobody(tmp_path: Path) -> None:
     """Letters past their dot are in doubt, one for each connection at most; all others go out once."""
     deaths = 5
@@ -51,7 +51,7 @@ async def test_a_mail_server_that_dies_again_and_again_loses_nobody(tmp_path: Pa
     assert deaths <= toll.doubts <= deaths * CONNECTIONS
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 async def test_a_full_disk_stops_the_run_and_loses_nobody(tmp_path: Path) -> None:
     """What cannot be claimed on disk is not sent; with room again the rest goes out."""
     async with sink() as server:

@@ -367,7 +367,7 @@ def test_posts_letters_and_singles_of_four_processes_keep_one_pace(store_url: st
 @pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.xdist_group("postgresql")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 async def test_four_workers_keep_the_pace_of_one_account(tmp_path: Path, postgres: Cluster) -> None:
     """Real ones, counted at the mail server: 14 a second together, and never more than 16 in any.
 
