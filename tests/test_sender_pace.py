@@ -112,13 +112,13 @@ def untouched(ledger: Ledger) -> list[tuple[int, str]]:
 async def test_posts_are_spaced(ledger: Ledger) -> None:
     """Ten a second, whatever goes out at once."""
     record(ledger, 12, channel="social")
-    social = Timed("social")
+    social, begun = Timed("social"), time.monotonic()
 
     report = await sender(ledger, {"social": PaceRules(per_second=10)}, social).run()
 
     assert (report.sent, report.notices, report.problems) == (12, (), ())
     assert fullest(social.moments, 1) <= 12
-    assert social.moments[-1] - social.moments[0] >= 0.95
+    assert social.moments[-1] - begun >= 1.05  # the first may use its slot a little late
 
 
 async def test_an_account_without_limits_waits_for_nothing(ledger: Ledger) -> None:
@@ -189,12 +189,13 @@ async def test_a_slow_account_holds_up_no_other(ledger: Ledger) -> None:
     rules = {"slow": PaceRules(per_second=0.5), "fast": PaceRules(per_second=500)}
     at_work = sender(ledger, rules, slow, fast)
     at_work.clock = lambda: NOW + timedelta(weeks=2)
+    begun = time.monotonic()
 
     report = await at_work.run()
 
     assert (report.count(State.SENT, "slow"), report.count(State.SENT, "fast")) == (3, 30)
     assert max(fast.moments) < slow.moments[2]
-    assert slow.moments[2] - slow.moments[0] >= 3.9
+    assert slow.moments[2] - begun >= 3.9  # the first may use its slot a little late
 
 
 @pytest.mark.parametrize("way", ["stop", "hold"])
