@@ -16,10 +16,10 @@ from bot.app.workspace import Workspace
 from bot.errors import ConfigError
 from bot.store.engine import reading
 from bot.store.schema import chunk
+from tests.support.listening import free_port
 from tests.support.live_workspace import NOW
 from tests.support.plug import Machine, Sink, Trial, machine, plan, sink, subscribe, toll
 from tests.support.postgres import Cluster, cluster
-from tests.support.smtp_server import free_port
 from tests.support.strikes import overtaken
 
 WORKER = ("worker",)
