@@ -130,13 +130,18 @@ class Lines:
         if opened is None:
             return
         terms, transport = opened
-        over: asyncio.Future[DeliveryError | None] = asyncio.get_running_loop().create_future()
-        wire = Wire(desk.relay.rules(terms, idle=self._idle), self._calls(over), clock=self._clock)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def ended(failure: DeliveryError | None) -> None:
+            if not over.done():  # judged at once: no other line may take up what this one gave back before
+                self._judge(desk, wire, failure)
+                over.set_result(None)
+
+        wire = Wire(desk.relay.rules(terms, idle=self._idle), self._calls(over, ended), clock=self._clock)
         desk.wires[wire] = self._clock()
         try:
             wire.start(transport, letter)
-            failure = await over
-            self._judge(desk, wire, failure)
+            await over
         finally:
             wire.abort()
             del desk.wires[wire]
@@ -160,11 +165,7 @@ class Lines:
         self._hold(letter)
         return None
 
-    def _calls(self, over: asyncio.Future[DeliveryError | None]) -> Calls:
-        def ended(failure: DeliveryError | None) -> None:
-            if not over.done():
-                over.set_result(failure)
-
+    def _calls(self, over: asyncio.Future[None], ended: Callable[[DeliveryError | None], None]) -> Calls:
         def crashed(error: BaseException) -> None:
             if not over.done():
                 over.set_exception(error)

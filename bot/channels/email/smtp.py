@@ -198,7 +198,7 @@ class Session:
             return lost(stage, f"{self._server} did not answer within {self._server.timeout:g} s")
         reason = error.__cause__ or error
         if isinstance(reason, ConnectionRefusedError):
-            return lost(stage, f"no mail server listens at {self._server}")
+            return TemporaryFailure(f"no mail server listens at {self._server}; nothing was sent")
         return lost(stage, f"{self._server}: {clean(str(reason)) or type(reason).__name__}")
 
 
