@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from bot.errors import BusyError, StoreError
 from bot.store import schema
 from bot.store.engine import open_store, reading, writing
 from bot.store.ledger import Ledger
-from bot.store.lock import database_lock, tick_lock
+from bot.store.lock import database_lock, database_locked, tick_lock, tick_locked
 from tests.support.ledgers import NOW
 from tests.support.postgres import Cluster
 
@@ -401,11 +402,36 @@ def test_two_runs_cannot_overlap_and_death_lets_go(tmp_path: Path) -> None:
         holder.stdout.readline()
         with pytest.raises(BusyError, match="another run is at work"), tick_lock(tmp_path):
             pass
+        assert tick_locked(tmp_path)
 
+    assert not tick_locked(tmp_path)
     with tick_lock(tmp_path):
         pass
     with tick_lock(tmp_path):
         pass
+
+
+def test_who_looks_at_the_lock_turns_no_run_away_and_leaves_nothing(tmp_path: Path) -> None:
+    """A hundred looks at every moment while a run begins; where no run ever was no file appears."""
+    assert not tick_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with tick_lock(tmp_path):
+        pass
+
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            tick_locked(tmp_path)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(look)
+        try:
+            for _ in range(200):
+                with tick_lock(tmp_path):
+                    pass
+        finally:
+            over.set()
 
 
 DATABASE_HOLDER = """
@@ -431,6 +457,8 @@ def test_two_machines_cannot_run_at_once_on_one_database_and_death_lets_go(postg
             pass
         with database_lock(engine, "live other.ngo"):
             pass
+        assert database_locked(engine, "live news.shelf.ngo")
+        assert not database_locked(engine, "live other.ngo")
 
     taken, deadline = False, time.monotonic() + 60  # the server has to notice the death
     while not taken:

@@ -30,7 +30,7 @@ from bot.reader import Queue
 from bot.sender import Doubts, MailingSender, Report, Sender, Turnstile
 from bot.sender.hand import Values
 from bot.store.chunks import Mailing
-from bot.store.lock import database_lock, tick_lock
+from bot.store.lock import database_lock, database_locked, tick_lock, tick_locked
 
 Clock = Callable[[], datetime]
 T = TypeVar("T")
@@ -75,9 +75,18 @@ async def tick(
 @contextmanager
 def run_lock(workspace: Workspace) -> Iterator[Callable[[], bool]]:
     """One run at a time, here and in the database; BusyError. Gives a way to ask whether it still holds."""
-    name = f"{workspace.mode} {workspace.ledger.publication}"
+    name = _run_name(workspace)
     with tick_lock(workspace.state_folder), database_lock(workspace.engine, name) as holds:
         yield holds
+
+
+def run_at_work(workspace: Workspace) -> bool:
+    """Whether a run holds that lock now; workers hold none."""
+    return tick_locked(workspace.state_folder) or database_locked(workspace.engine, _run_name(workspace))
+
+
+def _run_name(workspace: Workspace) -> str:
+    return f"{workspace.mode} {workspace.ledger.publication}"
 
 
 async def work_channel(

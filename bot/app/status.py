@@ -9,15 +9,17 @@ from pathlib import Path
 
 from bot.app.loop import next_moment
 from bot.app.pacing import halts, told
-from bot.app.publish import history
+from bot.app.publish import history, run_at_work
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
 from bot.model import Delivery, State
+from bot.sender import LEASE
 from bot.store.chunks import Progress
 from bot.store.standing import Standing, standings
 
 LATEST = 5  # issues whose doubts are told
 MANY = 100  # issues that are followed at once
+_NOBODY = "no run is at work here; the next one settles them"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,7 @@ class Status:
     holds: Mapping[str, str]
     paused: tuple[str, ...]  # a sentence for each account that waits for a person
     resting: tuple[str, ...]  # for each that goes on by itself
+    abandoned: tuple[str, ...]  # for each channel of posts that nobody is at any more
     doubts: tuple[str, ...]  # for each of the latest issues with letters that were in doubt
     deliveries: tuple[Delivery, ...]
 
@@ -91,9 +94,9 @@ def _end(progress: Progress) -> str:
 
 
 def _unfinished(workspace: Workspace) -> list[tuple[Standing, str]]:
-    stops = _stops(workspace)
+    stops, rests = _stops(workspace), not run_at_work(workspace)
     return [
-        (each, _standstill(each, stops))
+        (each, _standstill(each, stops) or (_abandoned(workspace, each) if rests else ""))
         for each in _standings(workspace, limit=MANY, on_their_way=True)
         if each.progress.left
     ]
@@ -146,6 +149,43 @@ def _standstill(issue: Standing, stops: Mapping[str, str]) -> str:
     return next((why for scope, why in sorted(stops.items()) if scope in issue.scopes), "")
 
 
+def _abandoned(workspace: Workspace, issue: Standing) -> str:
+    """Who was sending died, and nobody is at it now; empty where somebody is, or may be.
+
+    The lock is looked at before and after the counts: a run may have begun or ended in between.
+    """
+    claimed = issue.progress.counts.get(State.CLAIMED, 0)
+    if not claimed or run_at_work(workspace):
+        return ""
+    left = _lease(workspace, issue)
+    if issue.leased_until is None or not left:
+        return f"{claimed:,} claimed, and {_NOBODY}"
+    if left > LEASE / 2:  # renewed lately: a worker lives, or died just now
+        return ""
+    end = issue.leased_until.astimezone(workspace.settings.publication.timezone)
+    return (
+        f"{claimed:,} claimed, no run is at work, and the worker that has them was silent for"
+        f" {LEASE - left:.0f} seconds; at {end:%H:%M:%S} its lease ends, and the next run or worker takes"
+        " them over"
+    )
+
+
+def _lease(workspace: Workspace, issue: Standing) -> float:
+    """For how many seconds a worker has what is claimed; without PostgreSQL there are none, only the run."""
+    if issue.leased_until is None or workspace.engine.dialect.name != "postgresql":
+        return 0.0
+    return max((issue.leased_until - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _posts_left(workspace: Workspace, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """A sentence for each channel of posts whose run died in the middle of a call."""
+    carriers = {newsletter.channel for newsletter in workspace.settings.mailings}
+    found = [(name, states[State.CLAIMED]) for name, states in counts.items() if states.get(State.CLAIMED)]
+    for name, count in found:
+        if name not in carriers and not run_at_work(workspace):
+            yield f"{name}: {count:,} claimed, and {_NOBODY}"
+
+
 def _doubts(workspace: Workspace, issues: Sequence[Standing]) -> Iterator[str]:
     """A sentence for each issue of which letters may have gone out, or gone out twice."""
     for each in issues:
@@ -179,6 +219,7 @@ def status(workspace: Workspace, *, state: str | None, channel: str | None, limi
         holds=history(workspace).holds,
         paused=tuple(told(halt, zone) for halt in stopped if halt.why),
         resting=tuple(told(halt, zone) for halt in stopped if not halt.why),
+        abandoned=tuple(_posts_left(workspace, counts)),
         doubts=tuple(_doubts(workspace, _standings(workspace, limit=LATEST))),
         deliveries=tuple(workspace.ledger.deliveries(states=states, channel=channel, limit=limit)),
     )

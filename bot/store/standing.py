@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, literal_column, select
 
 from bot.model import State
 from bot.store.chunks import Progress, short_name
@@ -60,6 +61,7 @@ class Standing:
     channel: str
     scopes: frozenset[str]  # whatever may hold it
     progress: Progress
+    leased_until: datetime | None = None  # the latest lease of who has claimed letters
     unanswered: Named = field(default_factory=Named)  # may have gone out; a person must answer
     doubted: Named = field(default_factory=Named)  # were so once: they went out again, or a person answered
 
@@ -82,22 +84,25 @@ def standings(
 
 def _standing(connection: Connection, row: Row[Any], publication: str) -> Standing:
     unknown = letter.c.state == State.UNKNOWN.value
-    counts = _counts(connection, row.id)
+    counts, leased_until = _counts(connection, row.id)
     return Standing(
         id=row.id,
         subject=row.subject,
         channel=row.channel,
         scopes=read_mailing(connection, row.id, publication).scopes,
         progress=Progress(state=row.state, note=row.note, total=row.total, counts=counts),
+        leased_until=leased_until,
         unanswered=_named(connection, row.id, unknown),
         doubted=_named(connection, row.id, ~unknown),
     )
 
 
-def _counts(connection: Connection, number: int) -> Mapping[State, int]:
+def _counts(connection: Connection, number: int) -> tuple[Mapping[State, int], datetime | None]:
+    """By state, and until when who has claimed letters has them."""
     sums = (func.coalesce(func.sum(chunk.c[state.value]), 0).label(state.value) for state in State)
-    found = connection.execute(select(*sums).where(chunk.c.issue == number)).one()._mapping
-    return {state: int(found[state.value]) for state in State}
+    lease = func.max(case((chunk.c.claimed > 0, chunk.c.lease_until))).label("lease")
+    found = connection.execute(select(*sums, lease).where(chunk.c.issue == number)).one()._mapping
+    return {state: int(found[state.value]) for state in State}, found["lease"]
 
 
 def _named(connection: Connection, number: int, which: ColumnElement[bool]) -> Named:
