@@ -14,6 +14,7 @@ from rich.console import Console
 from bot.app.setup import make_workspace
 from bot.audience.spreadsheet import Place
 from bot.cli.progress import reading_file
+from bot.cli.readers import _line
 from tests.support.commands import bot, fingerprint
 
 
@@ -171,3 +172,40 @@ def test_a_file_that_is_no_text_is_refused_in_plain_words(here: Path, tmp_path: 
 def test_no_line_of_a_help_is_cut_off(group: str) -> None:
     """What a command does is said to the end."""
     assert "..." not in bot(group, "--help").out.partition("Commands:")[2]
+
+
+def test_a_list_is_a_line_for_each_reader_where_no_terminal_is(here: Path, table: Path) -> None:
+    """And with --all; how many they are is said beside it. As JSON it is one array, also of nobody."""
+    nobody = bot("subscribers", "list", "--json", workspace=here)
+    bot("subscribers", "import", table, workspace=here)
+
+    listed = bot("subscribers", "list", workspace=here)
+    people = json.loads(bot("subscribers", "list", "--json", workspace=here).out)
+
+    assert json.loads(nobody.out) == []
+    assert sorted(listed.out.splitlines()) == ["ana@shelf.ngo\tZoë\tes", "li@shelf.ngo\t=1+1\t"]
+    assert listed.err == "2 readers\n"
+    assert {"address": "ana@shelf.ngo", "name": "Zoë", "lang": "es"} in people
+
+
+def test_a_terminal_shows_a_screenful_and_says_how_to_see_everybody(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the list is; --all goes through it line by line."""
+    file = tmp_path / "long.csv"
+    file.write_text("email\n" + "".join(f"r{number}@shelf.ngo\n" for number in range(12_345)))
+    bot("subscribers", "import", file, workspace=here)
+    monkeypatch.setattr("tests.support.commands._Stream.isatty", lambda _: True)
+    monkeypatch.setenv("LINES", "24")
+
+    shown = bot("subscribers", "list", workspace=here)
+    everybody = bot("subscribers", "list", "--all", workspace=here)
+
+    assert shown.out.count("@shelf.ngo") == 17
+    assert shown.out.endswith("The first 17 of 12,345 readers. Everybody: bot subscribers list --all\n")
+    assert len(set(everybody.out.splitlines())) == 12_345
+
+
+def test_a_name_cannot_break_its_line() -> None:
+    """What a terminal would obey is a space in the list."""
+    assert _line(("ana@shelf.ngo", "Ana\x1b[2J\tMaria\nB", "es")) == "ana@shelf.ngo\tAna [2J Maria B\tes"

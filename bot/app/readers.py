@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,10 +13,9 @@ from pathlib import Path
 from bot.app.hooks import tell as tell_hooks
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
-from bot.audience.exporting import to_csv, to_json
+from bot.audience.exporting import Person, to_csv, to_json
 from bot.audience.lists import ReaderList
 from bot.audience.spreadsheet import Place, Refused
-from bot.model import Recipient
 from bot.store.departures import Departures
 from bot.store.listing import add_wishes, chosen
 
@@ -145,9 +144,10 @@ def remove_reader(workspace: Workspace, address: str, *, dry_run: bool = False) 
     return reader is not None
 
 
-def list_readers(workspace: Workspace, newsletter: str | None) -> Iterable[Recipient]:
-    """The readers of one newsletter."""
-    return workspace.audience.subscribers(workspace.newsletter(newsletter).name)
+def list_readers(workspace: Workspace, newsletter: str | None) -> tuple[int, Iterator[Sequence[Person]]]:
+    """How many read this newsletter; and who, page by page: memory does not grow with the list."""
+    name = workspace.newsletter(newsletter).name
+    return workspace.audience.count(name), workspace.audience.export(name)
 
 
 def _newsletters(workspace: Workspace, names: Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
+import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +19,9 @@ from bot.cli.privacy import erase, show
 
 if TYPE_CHECKING:
     from bot.app.readers import Imported
+    from bot.audience.exporting import Person
 
+_AROUND, _FEW = 7, 10  # lines of a screen that are no readers; readers that are shown on the smallest
 _NOT_LISTED = {
     False: "This address is not on the list. It is noted: later imports leave it out.",
     True: "This address is not on the list. It would be noted: later imports would leave it out.",
@@ -179,18 +184,53 @@ def remove(workspace: Path, address: str, dry_run: bool) -> None:
 
 @subscribers_command.command("list")
 @click.option("--newsletter", help="Default: the first one in bot.toml.")
+@click.option("--all", "everybody", is_flag=True, help="Everybody, a line each, also on a terminal.")
 @json_option
 @click.pass_obj
-def list_(workspace: Path, newsletter: str | None, as_json: bool) -> None:
-    """List the readers of a newsletter."""
+def list_(workspace: Path, newsletter: str | None, everybody: bool, as_json: bool) -> None:
+    """List the readers of a newsletter.
+
+    A terminal shows the first of them as a table. A file or a pipe gets everybody, a line each: address,
+    name and language, with tabs between.
+    """
     from bot.app.readers import list_readers
 
-    readers = list(list_readers(opened(workspace, readonly=True), newsletter))
+    count, pages = list_readers(opened(workspace, readonly=True), newsletter)
     if as_json:
-        print_json([{"address": r.address, "name": r.name, "lang": r.lang} for r in readers])
-        return
-    print_table(["Address", "Name", "Language"], [(r.address, r.name, r.lang) for r in readers])
-    click.echo(plural(len(readers), "reader"))
+        _print_objects(pages)
+    elif everybody or not sys.stdout.isatty():
+        for page in pages:
+            click.echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
+        click.echo(plural(count, "reader"), err=True)
+    else:
+        _print_first(count, pages)
+
+
+def _print_objects(pages: Iterable[Sequence[Person]]) -> None:
+    """One array, an object in each line."""
+    before = "[\n"
+    for page in filter(None, pages):
+        rows = ({"address": address, "name": name, "lang": lang} for address, name, lang in page)
+        click.echo(before + ",\n".join([json.dumps(row, ensure_ascii=False) for row in rows]), nl=False)
+        before = ",\n"
+    click.echo("[]" if before == "[\n" else "\n]")
+
+
+def _print_first(count: int, pages: Iterable[Sequence[Person]]) -> None:
+    """As many as fit a screen."""
+    screenful = max(shutil.get_terminal_size().lines - _AROUND, _FEW)
+    print_table(["Address", "Name", "Language"], next(iter(pages), ())[:screenful])
+    if count <= screenful:
+        click.echo(plural(count, "reader"))
+    else:
+        click.echo(f"The first {screenful} of {count:,} readers. Everybody: bot subscribers list --all")
+
+
+def _line(person: Person) -> str:
+    """One reader on one line, whatever is in the name."""
+    if all(cell.isprintable() for cell in person):
+        return "\t".join(person)
+    return "\t".join("".join(sign if sign.isprintable() else " " for sign in cell) for cell in person)
 
 
 subscribers_command.add_command(show)
