@@ -13,7 +13,9 @@ from sqlalchemy import func, select, text
 
 from bot.app.dispatcher import ProcrastinateDispatcher
 from bot.app.workspace import Workspace
+from bot.cli.worker import Telling
 from bot.errors import ConfigError
+from bot.sender import Report
 from bot.store.engine import reading
 from bot.store.schema import chunk
 from tests.support.listening import free_port
@@ -362,3 +364,23 @@ def test_a_worker_never_plans(tmp_path: Path) -> None:
     assert report.outcomes == {}
     assert workspace.mailings.open_issues(NOW) == []
     workspace.engine.dispose()
+
+
+def test_a_trouble_that_lasts_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each cause has its line; one that went and comes back later is news again."""
+    now = 0.0
+    tell = Telling(lambda: now)
+    gone = Report(problems=("mail: stopped for this run: a.png: the picture cannot be read; put it back",))
+
+    for now in range(0, 3_600, 5):  # noqa: B007  the clock that it reads
+        tell(gone)
+    tell(Report(problems=("mail: stopped for this run: the database does not answer",)))
+    first = capsys.readouterr().err.splitlines()
+    now += 3_600
+    tell(gone)
+
+    assert [line.rpartition(": ")[0] for line in first] == [
+        "! mail: stopped for this run: a.png",
+        "! mail: stopped for this run",
+    ]
+    assert capsys.readouterr().err.count("a.png") == 1

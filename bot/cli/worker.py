@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +14,13 @@ import click
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
 from bot.cli.publishing import stop_on_signals
-from bot.model import State
+from bot.model import FIRST_RETRY, State
 
 if TYPE_CHECKING:
     from bot.app.workspace import Workspace
     from bot.sender import Report
+
+QUIET = 2 * FIRST_RETRY.total_seconds()  # longer than from one try of a letter to the next
 
 
 @click.command("worker")
@@ -38,12 +42,12 @@ async def _work(here: Workspace, *, once: bool) -> int:
 
     for name in ("procrastinate", "psycopg"):  # what matters of their trouble is said in one line
         logging.getLogger(name).addHandler(logging.NullHandler())
-    stop, wrong = stop_on_signals(), False
+    stop, wrong, tell = stop_on_signals(), False, Telling(time.monotonic)
 
     def told(report: Report) -> None:
         nonlocal wrong
         wrong = wrong or bool(report.failed or report.unknown or report.problems)
-        _tell(report)
+        tell(report)
 
     queue = dispatcher(here, lambda: datetime.now(UTC), stop.is_set, told=told)
     try:
@@ -59,11 +63,27 @@ async def _work(here: Workspace, *, once: bool) -> int:
     return int(once and wrong)
 
 
-def _tell(report: Report) -> None:
-    for line in (*report.problems, *report.notices):
-        click.secho("! ", fg="yellow", nl=False, err=True)
-        click.echo(line, err=True)
-    outcomes = sorted((state, count) for (_, state), count in report.outcomes.items())
-    # What is in line again after a crash was told above, letter by letter.
-    if found := ", ".join(f"{count:,} {state}" for state, count in outcomes if state is not State.PLANNED):
-        click.echo(f"Done: {found}")
+class Telling:
+    """Says what came of a piece of work; of a trouble that lasts, one line and not one every few seconds.
+
+    What was not heard for ``QUIET`` seconds is news again.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._heard: dict[str, float] = {}
+
+    def __call__(self, report: Report) -> None:
+        now = self._clock()
+        self._heard = {line: at for line, at in self._heard.items() if now - at < QUIET}
+        for line in dict.fromkeys((*report.problems, *report.notices)):
+            if line not in self._heard:
+                click.secho("! ", fg="yellow", nl=False, err=True)
+                click.echo(line, err=True)
+            self._heard[line] = now
+        outcomes = sorted((state, count) for (_, state), count in report.outcomes.items())
+        # What is in line again after a crash was told above, letter by letter.
+        if found := ", ".join(
+            f"{count:,} {state}" for state, count in outcomes if state is not State.PLANNED
+        ):
+            click.echo(f"Done: {found}")
