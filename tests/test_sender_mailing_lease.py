@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from bot.channels.base import Reader
+from bot.cli.waiting import waits_are_told
 from bot.errors import DeliveryError, StoreError
 from bot.model import Message, State
 from bot.sender import MailingSender, Report
@@ -225,7 +226,7 @@ async def test_who_is_told_to_stop_does_not_wait_long_for_a_database_that_is_gon
     sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answers that could not be written are in the recorder, and the next start writes them."""
-    monkeypatch.setattr("bot.sender.books.HURRIED", 0.1)
+    monkeypatch.setattr("bot.sender.outage.HURRIED", 0.1)
 
     asked = asyncio.Event()
 
@@ -253,3 +254,36 @@ async def test_who_is_told_to_stop_does_not_wait_long_for_a_database_that_is_gon
     assert (found.settled, found.doubtful) == (2, ())
     assert sleeper.states() == ["sent", "sent", *["planned"] * (READERS - 2)]
     sleeper.mailings.engine.dispose()
+
+
+async def test_a_database_that_is_gone_is_told_when_it_goes_and_when_it_is_back(
+    sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever sits there reads it at once, one line for each; the report tells how long it was."""
+    monkeypatch.setattr("bot.sender.books.GLANCE", 0.01)
+    exchange, tries = sleeper.mailings.exchange, 0
+
+    def away(*of: Any, **how: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise StoreError("ledger.db: database or disk is full")
+        return exchange(*of, **how)
+
+    monkeypatch.setattr(sleeper.mailings, "exchange", away)
+    with waits_are_told():
+        run = asyncio.create_task(sleeper.sender.run())
+        await until(lambda: run.done() or tries)
+        await until(lambda: run.done() or sleeper.hand.woken)
+        said = capsys.readouterr().err
+        sleeper.hand.stop()
+        report = await asyncio.wait_for(run, 20)
+    sleeper.mailings.engine.dispose()
+
+    assert said == (
+        "! the database does not answer, waiting for it: ledger.db: database or disk is full\n"
+        "! the database answers again\n"
+    )
+    assert report.problems == (
+        "mail: the database did not answer for 1 second: ledger.db: database or disk is full",
+    )

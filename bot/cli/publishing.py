@@ -15,6 +15,7 @@ import click
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
+from bot.cli.waiting import waits_are_told
 
 if TYPE_CHECKING:
     from bot.app.publish import Tick
@@ -171,7 +172,8 @@ async def _ticks(
     stop = stop_on_signals()
     patience = asyncio.create_task(_say_where_to_look()) if here.mode == "live" and not dry_run else None
     try:
-        return [each async for each in play(here, start, end, stop, dry_run=dry_run)], stop.is_set()
+        with waits_are_told():
+            return [each async for each in play(here, start, end, stop, dry_run=dry_run)], stop.is_set()
     finally:
         if patience:
             patience.cancel()

@@ -14,6 +14,7 @@ import click
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
 from bot.cli.publishing import stop_on_signals
+from bot.cli.waiting import waits_are_told
 from bot.model import FIRST_RETRY, State
 
 if TYPE_CHECKING:
@@ -51,13 +52,14 @@ async def _work(here: Workspace, *, once: bool) -> int:
 
     queue = dispatcher(here, lambda: datetime.now(UTC), stop.is_set, told=told)
     try:
-        if once:
-            await queue.run_until_idle()
-        else:
-            click.echo(
-                f"Working in {here.mode} mode; stop with Ctrl-C. What is on the wire is finished first."
-            )
-            await queue.run_forever(stop)
+        with waits_are_told():
+            if once:
+                await queue.run_until_idle()
+            else:
+                click.echo(
+                    f"Working in {here.mode} mode; stop with Ctrl-C. What is on the wire is finished first."
+                )
+                await queue.run_forever(stop)
     finally:
         await here.close()
     return int(once and wrong)

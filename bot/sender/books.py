@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import TypeVar
 from bot.channels.base import Parcel
 from bot.errors import Lost, StoreError
 from bot.sender.hand import Hand
+from bot.sender.outage import Outage
 from bot.store.chunks import Chunk, Claimed, Settled
 from bot.store.flight import Flight
 from bot.store.mailing import Mailings
@@ -26,16 +26,14 @@ from bot.store.rows import batches
 
 LEASE = 60.0  # seconds; renewed long before it ends
 GLANCE = 0.5  # seconds between two looks at what people said
-PATIENCE = 120  # seconds to wait for a database that is gone
 MAKERS = min(os.cpu_count() or 1, 4)  # threads in which letters are made; only signing fills more than one
-HURRIED = 10  # the same, once somebody has said stop; the flight recorder keeps what could not be written
 
 T = TypeVar("T")
 Made = tuple[Claimed, Parcel | Exception]  # a letter, or why it could not be made
 
 
 class Books:
-    """Leases and exchanges for one run. ``tell`` hears that the database is gone; ``stopped`` is in a hurry.
+    """Leases and exchanges for one run. ``tell`` hears that the database was gone; ``stopped`` is in a hurry.
 
     ``age`` counts seconds, those too during which the machine slept or the process was stopped.
     """
@@ -84,19 +82,22 @@ class Books:
         Nothing is claimed twice by that. Raises Lost; StoreError when it stays away.
         """
         holding: list[int] | None = None
-        since = time.monotonic()
+        outage = Outage()
         while True:
             try:
                 made = await self._exchange(hand, told, want, holding)
                 break
             except StoreError as error:
-                if time.monotonic() - since > (HURRIED if self._stopped() else PATIENCE):
+                try:
+                    outage.wait(error, hurried=self._stopped())
+                except StoreError:
                     hand.settled = told + hand.settled
                     raise
-                self._tell(f"the database does not answer, waiting for it: {error}")
             await asyncio.sleep(GLANCE)
             # Letters answered meanwhile are not out any more, and still ours: they must not come again.
             holding = [*hand.out, *(each.number for each in hand.settled)]
+        if said := outage.over():
+            self._tell(said)
         self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
         return made
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +28,9 @@ from bot.errors import (
     fault_of,
 )
 from bot.model import FIRST_RETRY, MAX_ATTEMPTS, Delivery, State
-from bot.sender.books import GLANCE, HURRIED, PATIENCE
+from bot.sender.books import GLANCE
 from bot.sender.doubts import Doubts
+from bot.sender.outage import Outage
 from bot.sender.report import Report, without_addresses
 from bot.sender.wicket import Wicket
 from bot.store.ledger import Ledger
@@ -130,18 +130,18 @@ class Sender:
 
     async def _settle(self, desk: _Desk, settled: Delivery) -> None:
         """Again and again while the database is gone: nothing else knows the answer."""
-        since = time.monotonic()
+        outage = Outage()
         while True:
             try:
                 await desk.off_loop(self._settled, settled)
-                return
+                break
             except ChangedError:
                 raise
             except StoreError as error:
-                if time.monotonic() - since > (HURRIED if self._stopping() else PATIENCE):
-                    raise
-                desk.tell(f"{settled.channel}: the database does not answer, waiting for it: {error}")
+                outage.wait(error, hurried=self._stopping())
             await asyncio.sleep(GLANCE)
+        if said := outage.over():
+            desk.tell(f"{settled.channel}: {said}")
 
     def _settled(self, settled: Delivery) -> None:
         """Write it; fine, too, when that was done and only the database's word for it was lost."""
