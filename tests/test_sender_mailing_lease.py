@@ -287,3 +287,20 @@ async def test_a_database_that_is_gone_is_told_when_it_goes_and_when_it_is_back(
     assert report.problems == (
         "mail: the database did not answer for 1 second: ledger.db: database or disk is full",
     )
+
+
+async def test_a_run_whose_issue_was_cancelled_says_so(sleeper: Sleeper) -> None:
+    """By whom and why, and how many had gone out."""
+    async with sleeper.running() as run:
+        sleeper.hand.send(await sleeper.hand.next())
+        sleeper.mailings.cancel(1, "cancelled by Ana: wrong numbers", NOW)
+        await asyncio.wait([run], timeout=2)
+        sleeper.hand.stop()
+        report = await asyncio.wait_for(run, 20)
+
+    (notice,) = report.notices
+    assert notice.startswith("mail: weekly@")
+    assert notice.endswith(
+        ": cancelled by Ana: wrong numbers; 1 of 6 letters were sent, and no others go out"
+    )
+    assert report.problems == ()

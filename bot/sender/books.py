@@ -19,7 +19,7 @@ from bot.channels.base import Parcel
 from bot.errors import Lost, StoreError
 from bot.sender.hand import Hand
 from bot.sender.outage import Outage
-from bot.store.chunks import Chunk, Claimed, Settled
+from bot.store.chunks import Chunk, Claimed, Progress, Settled
 from bot.store.flight import Flight
 from bot.store.mailing import Mailings
 from bot.store.rows import batches
@@ -143,6 +143,10 @@ class Books:
         """The issues that nobody holds, has paused or cancelled."""
         found = await self.off_loop(lambda: self._mailings.open_issues(self._clock()))
         return {mailing.id for mailing in found}
+
+    async def progress(self, issue: int) -> Progress:
+        """How far an issue has come, and whether somebody cancelled it."""
+        return await self.off_loop(lambda: self._mailings.progress(issue))
 
     async def left(self, chunk: Chunk) -> dict[int, Settled]:
         """What becomes of claimed letters whose reader has left since; those that are on the wire, too."""

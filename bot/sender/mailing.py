@@ -61,6 +61,7 @@ class MailingSender:
         self._books = Books(mailings, flights, clock=clock, age=age, tell=self._tell, stopped=stopped)
         self._ready: deque[tuple[Hand, Claimed, Parcel | Exception]] = deque()
         self._hands: list[Hand] = []
+        self._issues: dict[int, str] = {}  # that were in hand in this run
         self._news = asyncio.Event()
         self._halted = False
         self._waits = False  # a letter was not given out, because its lease must be renewed first
@@ -74,6 +75,8 @@ class MailingSender:
             first = await self._lease()
             if first is not None:
                 await self._send(first)
+            with suppress(StoreError):
+                await self._mention_cancelled()
         return self._tally.report(tuple(self._gate.said))
 
     async def _send(self, first: Hand) -> None:
@@ -98,6 +101,17 @@ class MailingSender:
             await self._feed(first, sending, beside)
         finally:
             await self._finish(sending, beside)
+
+    async def _mention_cancelled(self) -> None:
+        """Of the issues that were in hand: a run that ends early says why."""
+        for of in self._issues:
+            progress = await self._books.progress(of)
+            if progress.state == "cancelled":
+                self._tally.mention(
+                    f"{self._channel.name}: {self._issues[of]}: {progress.note or 'cancelled'};"
+                    f" {progress.counts[State.SENT]:,} of {progress.total:,} letters were sent, and no others"
+                    " go out"
+                )
 
     async def _finish(self, sending: asyncio.Task[object], beside: list[asyncio.Task[None]]) -> None:
         """What is on the wire is finished; the rest goes back in line, whatever happened."""
@@ -161,6 +175,7 @@ class MailingSender:
         chunk, since = leased
         hand = Hand(chunk, self._values(chunk.mailing), since)
         self._hands.append(hand)
+        self._issues[chunk.mailing.id] = chunk.mailing.subject
         for each in chunk.doubtful:
             self._tally.add(chunk.mailing.subject, each.state)
             self._tally.doubt(chunk.mailing, each)

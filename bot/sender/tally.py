@@ -30,6 +30,7 @@ class Tally:
         self._sent: Counter[str] = Counter()  # by issue; apart, because a State's hash is slow
         self._others: Counter[tuple[str, State]] = Counter()
         self._problems: dict[str, None] = {}
+        self._notices: dict[str, None] = {}
         self._doubts = Doubts()
 
     def add(self, subject: str, state: State, count: int = 1) -> None:
@@ -47,6 +48,10 @@ class Tally:
         """Something that a person should read."""
         self._problems[without_addresses(problem)] = None
 
+    def mention(self, notice: str) -> None:
+        """Nothing is wrong, but a person may wonder."""
+        self._notices[without_addresses(notice)] = None
+
     def report(self, said: tuple[str, ...]) -> Report:
         """Counts by state; one line for each issue in the log, and a sentence where a person must look."""
         states: Counter[State] = Counter()
@@ -56,7 +61,8 @@ class Tally:
             states.update(counts)
             self._log(subject, counts)
         outcomes = {(self._channel, state): count for state, count in states.items() if count}
-        return Report(outcomes=outcomes, problems=(*self._problems, *said)) + self._doubts.report()
+        told = Report(outcomes=outcomes, problems=(*self._problems, *said), notices=tuple(self._notices))
+        return told + self._doubts.report()
 
     def _log(self, subject: str, counts: dict[State, int]) -> None:
         said = ", ".join(f"{count:,} {_SAID[state]}" for state, count in counts.items() if count)
