@@ -12,6 +12,8 @@ import pytest
 from bot.app.publish import prepare, run_lock
 from bot.app.status import on_their_way, status
 from bot.app.workspace import Workspace
+from bot.errors import Blame, PermanentFailure, UnknownOutcome
+from bot.store.chunks import settled
 from tests.support.commands import bot
 from tests.support.live_workspace import NOW, mail_only
 from tests.support.postgres import Cluster
@@ -57,6 +59,25 @@ async def test_an_issue_that_only_waits_is_not_left_by_anybody(tmp_path: Path) -
 
     assert standstill(workspace) == ""
     workspace.release()
+
+
+async def test_what_failed_is_listed_and_waits_for_nobody(tmp_path: Path) -> None:
+    """A dead address stays failed for ever; what is unknown must be answered."""
+    here = mail_only(tmp_path, 9, readers=6)
+    workspace = await claimed(here, 0, at=NOW)
+    chunk = workspace.mailings.lease("another", NOW + timedelta(minutes=2), seconds=60)
+    assert chunk is not None
+    one, two = workspace.mailings.exchange(chunk, [], want=2, now=NOW)
+    gone, lost = PermanentFailure("no such user", blame=Blame.RECIPIENT), UnknownOutcome("no answer")
+
+    workspace.mailings.exchange(chunk, [settled(one, gone, NOW)], want=0, now=NOW)
+    failed = bot("status", workspace=here)
+    workspace.mailings.exchange(chunk, [settled(two, lost, NOW, resend=False)], want=0, now=NOW)
+    unknown = bot("status", workspace=here)
+    workspace.release()
+
+    assert (failed.code, "no such user" in failed.out) == (0, True)
+    assert unknown.code == 1
 
 
 @pytest.fixture

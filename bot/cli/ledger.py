@@ -31,7 +31,11 @@ STATES = ["planned", "claimed", "sent", "deferred", "failed", "unknown", "cancel
 def status_command(
     workspace: Path, state: str | None, channel: str | None, limit: int, watch: bool, as_json: bool
 ) -> None:
-    """What was sent, is due, failed, or is unknown. Exit code 1 when something needs a person."""
+    """What was sent, is due, failed, or is unknown.
+
+    Exit code 1 while a delivery is unknown or an account is paused. What failed is listed and no reason for
+    it: the run in which it failed ended with 1, and a dead address stays failed.
+    """
     from bot.app.status import status
 
     if watch:
