@@ -252,7 +252,7 @@ async def test_an_account_that_is_asked_to_slow_down_rests_until_a_person_says_g
 
 @pytest.mark.parametrize("choice", ["order", "weight"])
 async def test_a_relay_that_is_down_is_stood_in_for_by_the_next(tmp_path: Path, choice: str) -> None:
-    """In the same run, and nothing is deferred."""
+    """In the same run, and nothing is deferred; the run says so once."""
     async with smtp_server() as mail:
         here = mail_only(tmp_path, free_port(), readers=30)
         add(
@@ -261,10 +261,15 @@ async def test_a_relay_that_is_down_is_stood_in_for_by_the_next(tmp_path: Path, 
             f'[channels.mail.relays.second]\nhost = "localhost"\nport = {mail.port}\n',
         )
 
-        await ticked(here)
+        first = await ticked(here)
 
         assert states(here) == {State.SENT: 30}
         assert len(mail.taken) == 30
+    assert first.report is not None
+    (notice,) = first.report.notices
+    assert notice.startswith("mail: no mail server listens at localhost:")
+    assert f"; localhost:{mail.port} stood in for localhost:" in notice
+    assert first.report.problems == ()
 
 
 async def test_relays_share_the_work_by_their_weight(tmp_path: Path) -> None:
@@ -286,8 +291,10 @@ async def test_relays_share_the_work_by_their_weight(tmp_path: Path) -> None:
         with (here / ".env").open("a") as file:
             file.write("BOT_CHANNELS__MAIL__PASSWORD=s1\nBOT_CHANNELS__MAIL__RELAYS__SECOND__PASSWORD=l1\n")
 
-        await ticked(here)
+        ran = await ticked(here)
 
+        assert ran.report is not None
+        assert ran.report.notices == ()
         assert len(first.taken) + len(second.taken) == 200
         assert (first.most_at_once, second.most_at_once) == (1, 3)
         assert set(first.logins) == {("small", "s1")}

@@ -163,6 +163,10 @@ class Lines(Protocol):
         """What one of several at the other end does not take now, another one may."""
         ...
 
+    def stands_in(self, name: str) -> str:
+        """Who does the work of that one of several, which rests; "" when it does not, or nobody is left."""
+        ...
+
     def unsent(self) -> Sequence[Parcel]:
         """Take back what was pulled and is certainly not sent, while nobody has it in hand."""
         ...

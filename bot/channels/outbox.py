@@ -122,6 +122,9 @@ class FileLines:
 
     down = has_another = False
 
+    def stands_in(self, _name: str) -> str:
+        return ""
+
     def __init__(
         self,
         folder: Path,

@@ -62,6 +62,7 @@ class MailingSender:
         self._ready: deque[tuple[Hand, Claimed, Parcel | Exception]] = deque()
         self._hands: list[Hand] = []
         self._issues: dict[int, str] = {}  # that were in hand in this run
+        self._stood_in: dict[str, str] = {}  # a sentence for each relay that another one stood in for
         self._news = asyncio.Event()
         self._halted = False
         self._waits = False  # a letter was not given out, because its lease must be renewed first
@@ -75,6 +76,9 @@ class MailingSender:
             first = await self._lease()
             if first is not None:
                 await self._send(first)
+            if self._tally.has_sent:
+                for said in self._stood_in.values():
+                    self._tally.mention(said)
             with suppress(StoreError):
                 await self._mention_cancelled()
         return self._tally.report(tuple(self._gate.said))
@@ -291,6 +295,9 @@ class MailingSender:
 
     def _trouble(self, relay: str, failure: DeliveryError) -> None:
         log.warning("%s: %s", self._channel.name, without_addresses(failure.problem))
+        if other := self._lines.stands_in(relay):
+            said = f"{self._channel.name}: {failure.problem}; {other} stood in for {relay}"
+            self._stood_in.setdefault(relay, said)
         if not self._lines.has_another and self._gate.slows(failure):
             self._ready.extendleft((*letter.tag, letter) for letter in self._lines.unsent())
         if self._lines.down and not isinstance(failure, PermanentFailure):  # that ends the lines by itself

@@ -40,6 +40,11 @@ class Tally:
         else:
             self._others[subject, state] += count
 
+    @property
+    def has_sent(self) -> bool:
+        """Whether any letter went out."""
+        return bool(self._sent)
+
     def doubt(self, mailing: Mailing, what: Settled) -> None:
         """That letter may have gone out."""
         self._doubts.note(mailing, what)

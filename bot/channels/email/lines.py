@@ -74,6 +74,12 @@ class Lines:
         now = self._clock()
         return len(self._desks) > 1 and any(now >= desk.health.rested_until for desk in self._desks)
 
+    def stands_in(self, name: str) -> str:
+        """The relay that is used while this one rests; "" when it does not rest, or all do."""
+        now = self._clock()
+        awake = [desk.relay.name for desk in self._desks if now >= desk.health.rested_until]
+        return awake[0] if awake and name not in awake else ""
+
     def wake(self) -> None:
         """There may be letters again, or it is time to look at the clock again."""
         for wire in self._wires():
