@@ -209,3 +209,28 @@ def test_a_terminal_shows_a_screenful_and_says_how_to_see_everybody(
 def test_a_name_cannot_break_its_line() -> None:
     """What a terminal would obey is a space in the list."""
     assert _line(("ana@shelf.ngo", "Ana\x1b[2J\tMaria\nB", "es")) == "ana@shelf.ngo\tAna [2J Maria B\tes"
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_second_row_that_takes_the_first_back_changes_nothing(
+    here: Path, tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    """A list with two names for one person, imported again."""
+    file = tmp_path / "twice.csv"
+    file.write_text("email,name\nana@shelf.ngo,Ana\nli@shelf.ngo,Li\nANA@shelf.ngo,Anna\n")
+    bot("subscribers", "import", file, workspace=here)
+
+    again = bot("subscribers", "import", file, *dry, workspace=here)
+
+    assert "0 readers, changed 0, unchanged 3, left out 0" in again.out
+    assert "ana@shelf.ngo\tAnna\t" in bot("subscribers", "list", workspace=here).out
+
+
+def test_a_person_is_shown_without_empty_heads(here: Path, table: Path) -> None:
+    """The first line under a table's name is its first value."""
+    bot("subscribers", "import", table, workspace=here)
+
+    lines = bot("subscribers", "show", "ana@shelf.ngo", workspace=here).out.splitlines()
+
+    below = [line.split()[:1] for line in lines[lines.index("subscriber") + 1 :] if line.strip()]
+    assert below[:3] == [["id"], ["address"], ["address_key"]]

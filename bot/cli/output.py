@@ -51,7 +51,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        *columns,
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=any(columns),
+    )
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console = Console()

@@ -109,6 +109,10 @@ class Writer:
         self._next_id += count
         return [f"{beginning}{number:016x}" for number in range(first, first + count)]
 
+    def made(self, of: str) -> bool:
+        """Whether this id is one of ours, and the person came with this very import."""
+        return of.startswith(self._ids)
+
     def people(self, ids: Sequence[str], keys: Sequence[str], signups: Sequence[Signup]) -> list[Values]:
         """The rows of these, for ``insert_rows``."""
         at, source = self.moment, self.source
@@ -139,6 +143,8 @@ class _Page:
     new: dict[str, Signup] = field(default_factory=dict)
     changed: dict[str, Known] = field(default_factory=dict)
     wanted: list[tuple[str, str]] = field(default_factory=list)
+    # Of who changed: name and language before, and what was counted.
+    counted: dict[str, tuple[tuple[str, str], Counter[str]]] = field(default_factory=dict)
 
 
 class Batch(NamedTuple):
@@ -195,12 +201,21 @@ class Import:
         page.wanted += [(letter, person.id) for letter in wanted]
         if is_new:
             return "added"
-        if differs or wanted:
-            page.changed[key] = person
-            what = {"names": person.name != name, "langs": person.lang != lang, "letters": bool(wanted)}
-            self.counts.update(what)
-            return "changed"
-        return "unchanged"
+        if not (differs or wanted):
+            return "unchanged"
+        what = {"names": person.name != name, "langs": person.lang != lang, "letters": bool(wanted)}
+        before, counted = page.counted.setdefault(key, ((name, lang), Counter()))
+        is_back = (person.name, person.lang) == before and not (wanted or counted["letters"])
+        if is_back and not self.writer.made(person.id):
+            # Two rows for one person, and the last one says what is known: nothing changes.
+            self.counts.subtract(counted)
+            self.counts["unchanged"] += counted["changed"]
+            del page.changed[key], page.counted[key]
+            return "unchanged"
+        page.changed[key] = person
+        self.counts.update(what)
+        counted.update(what, changed=1)
+        return "changed"
 
     def _known(self, keys: Sequence[str]) -> dict[str, Known]:
         connection = self.writer.connection
