@@ -572,16 +572,17 @@ async def test_the_doctor_says_what_is_wrong() -> None:
         assert "localhost" in finding.message
 
 
-async def test_the_doctor_warns_of_clear_text() -> None:
-    """And says which addresses cannot be reached."""
+async def test_the_doctor_warns_of_clear_text_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within this one nobody listens. It also says which addresses cannot be reached."""
     async with smtp_server(smtputf8=False) as server, channel_to(server) as channel:
-        findings = await channel.check()
+        within = await channel.check()
+        monkeypatch.setattr("bot.channels.email.channel.is_this_machine", lambda _host: False)
+        outside = await channel.check()
 
-        assert [finding.rule for finding in findings] == [
-            "email.connected",
-            "email.plaintext",
-            "email.smtputf8",
-        ]
+    assert [finding.rule for finding in within] == ["email.connected", "email.smtputf8"]
+    assert "answers; within this machine, no login" in within[0].message
+    assert [finding.rule for finding in outside] == ["email.connected", "email.plaintext", "email.smtputf8"]
+    assert "answers; NOT encrypted, no login" in outside[0].message
 
 
 async def test_the_doctor_asks_every_relay(certificate: Path) -> None:

@@ -16,7 +16,7 @@ from bot.channels.email.courier import Courier
 from bot.channels.email.dkim import Signer
 from bot.channels.email.lines import Lines
 from bot.channels.email.mime import Mail, Spliced, picture_stamps
-from bot.channels.email.options import Options, Place, hello_of
+from bot.channels.email.options import Options, Place, hello_of, is_this_machine
 from bot.channels.email.relays import Desk, Relay
 from bot.channels.email.smtp import Server, Session
 from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
@@ -166,13 +166,14 @@ class EmailChannel:
         )
 
     def _findings(self, server: Server, session: Session) -> list[Finding]:
-        link = session.encryption or "NOT encrypted"
+        here = is_this_machine(server.host)
+        link = session.encryption or ("within this machine" if here else "NOT encrypted")
         login = f"logged in as {server.username}" if server.username else "no login"
         terms = session.terms
         size = f"up to {terms.largest} bytes an email" if terms.largest else "no size limit told"
         summary = f"{self.name}: {server} answers; {link}, {login}, {size}"
         findings = [Finding(level=Level.INFO, rule="email.connected", message=summary)]
-        if not session.encryption:
+        if not (session.encryption or here):
             words = f"{self.name}: readers' addresses go to {server.host} in clear text"
             findings.append(Finding(level=Level.WARN, rule="email.plaintext", message=words))
         if not terms.international:

@@ -75,10 +75,15 @@ class Place:
     @property
     def is_this_machine(self) -> bool:
         """Nobody else hears what is said to it."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_this_machine(self.host)
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether what is said to this host never leaves the computer."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Options(base.Options):
