@@ -66,6 +66,14 @@ def test_every_shipped_language_has_every_word(path: Path) -> None:
         }, key
 
 
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("strings/*.toml")), ids=lambda path: path.stem)
+def test_why_a_mail_comes_is_true_for_imported_readers_too(path: Path) -> None:
+    """They may never have confirmed anything here."""
+    reason = strings(path.stem, [SHIPPED])["reason"].casefold()
+
+    assert not [word for word in ("confirm", "bestätig", "تأكيد", "ยืนยัน") if word in reason]
+
+
 def test_an_unknown_language_speaks_english_and_says_so() -> None:
     """A template can mark the words' own language and direction."""
     words = strings("km", [SHIPPED])
