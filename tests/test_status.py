@@ -15,6 +15,7 @@ from bot.app.workspace import Workspace
 from bot.errors import Blame, PermanentFailure, UnknownOutcome
 from bot.store.chunks import settled
 from tests.support.commands import bot
+from tests.support.ledgers import WORDS, post
 from tests.support.live_workspace import NOW, mail_only
 from tests.support.postgres import Cluster
 
@@ -49,6 +50,22 @@ async def test_what_a_dead_run_left_is_said_and_not_while_one_is_at_work(tmp_pat
     assert f"On its way: {ISSUE} (i1), 0 of 6\n" in at_work.out
     assert f"On its way: {ISSUE} (i1), 0 of 6, 4 claimed, and {NOBODY}\n" in left.out
     assert [why for _, why in watched.values()] == [f"4 claimed, and {NOBODY}"]
+    workspace.release()
+
+
+def test_a_post_that_a_dead_run_left_is_told_by_its_channel(tmp_path: Path) -> None:
+    """As the counts of the table name it."""
+    here = mail_only(tmp_path, 9, readers=0)
+    workspace = Workspace(here)
+    workspace.ledger.record_post(post(), WORDS, "social", NOW)
+    workspace.ledger.take("social", NOW, 1)
+    with run_lock(workspace):
+        at_work = status(workspace, state=None, channel=None, limit=1)
+
+    left = status(workspace, state=None, channel=None, limit=1)
+
+    assert at_work.abandoned == ()
+    assert left.abandoned == (f"social: 1 claimed, and {NOBODY}",)
     workspace.release()
 
 
