@@ -169,6 +169,18 @@ def test_filling_in_before_or_after_compiling_is_the_same(name: str) -> None:
     assert (shown(before), bodies(before)) == (shown(after), bodies(after))
 
 
+@pytest.mark.parametrize("words", [ENGLISH * 20, THAI * 10], ids=["quoted-printable", "base64"])
+def test_what_is_the_same_for_all_readers_is_held_once(words: str) -> None:
+    """Hundreds of letters wait made for their turn: each holds no more than what is its reader's own."""
+    issue = compiled(newsletter(words))
+
+    first, second = (issue.letter(READER, key=KEY, values=VALUES) for _ in range(2))
+
+    shared = {id(piece) for piece in first.pieces}
+    own = sum(len(piece) for piece in second.pieces if id(piece) not in shared)
+    assert own < 4_000 < second.size / 5
+
+
 def test_what_is_the_same_for_all_readers_is_the_same() -> None:
     """Boundaries too: they come from the words, so a provider can see that it is one issue."""
     ready = compiled(newsletter(subject="Six items"))

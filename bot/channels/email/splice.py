@@ -273,6 +273,6 @@ class Body:
             else:
                 for place, write in where:
                     pieces[place] = quoted_value(write(value))
-        for place, body in self.shifted:
-            pieces[place] = b"".join(body.pieces(values))
+        for place, body in reversed(self.shifted):  # from the end on: what stands before keeps its place
+            pieces[place : place + 1] = body.pieces(values)
         return pieces
