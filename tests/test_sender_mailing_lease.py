@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from bot.errors import DeliveryError, StoreError
 from bot.model import Message, State
 from bot.sender import MailingSender, Report
 from bot.sender import mailing as sender_module
+from bot.store.chunks import Mailing
 from bot.store.engine import open_store, reading
 from bot.store.mailing import Mailings
 from bot.store.schema import letter as letters
@@ -68,6 +70,10 @@ class ByHand:
 
     async def run(self) -> None:
         await self._over.wait()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
 
     def wake(self) -> None:
         self.woken += 1
@@ -221,6 +227,30 @@ async def test_what_was_not_begun_is_in_no_doubt_though_it_could_not_be_given_ba
     assert sleeper.states() == ["planned"] * READERS
     assert list((sleeper.folder / "flights").iterdir()) == []
     sleeper.mailings.engine.dispose()
+
+
+async def test_stop_is_heard_while_the_thread_is_busy(
+    sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a slow database here; making a large group takes as long. The lines would go on meanwhile."""
+    monkeypatch.setattr(sender_module, "FAST", 0)  # each letter would ask, in a group so small
+    busy, free, look = threading.Event(), threading.Event(), sleeper.mailings.open_issues
+
+    def slow(now: datetime) -> list[Mailing]:
+        busy.set()
+        free.wait(20)
+        return look(now)
+
+    monkeypatch.setattr(sleeper.mailings, "open_issues", slow)
+    async with sleeper.running():
+        await until(busy.is_set)
+        sleeper.stopping = True
+        try:
+            await until(lambda: sleeper.hand.is_over)
+        finally:
+            free.set()
+
+    assert sleeper.states() == ["planned"] * READERS
 
 
 async def test_who_is_told_to_stop_does_not_wait_long_for_a_database_that_is_gone(

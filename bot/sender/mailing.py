@@ -90,6 +90,7 @@ class MailingSender:
         sending = asyncio.create_task(self._lines.run())
         sending.add_done_callback(lambda _: self._news.set())
         beside = [
+            asyncio.create_task(self._listen()),
             asyncio.create_task(self._watch()),
             asyncio.create_task(
                 self._gate.keep(
@@ -305,12 +306,17 @@ class MailingSender:
 
     # ----------------------------------------------------------------- people, and time
 
-    async def _watch(self) -> None:
-        """Hear STOP, holds and cancellations also while nothing is exchanged; keep what we have."""
+    async def _listen(self) -> None:
+        """Hear STOP, whatever the thread is busy with: a group that is made, or a database that is slow."""
         while True:
             await asyncio.sleep(GLANCE)
             if self._stopped():
                 self._halt()
+
+    async def _watch(self) -> None:
+        """Hear holds and cancellations also while nothing is exchanged; keep what we have."""
+        while True:
+            await asyncio.sleep(GLANCE)
             with suppress(StoreError):  # the exchange says so
                 await self._renew()
                 await self._recall()
