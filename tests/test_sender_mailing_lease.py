@@ -17,10 +17,12 @@ from sqlalchemy import select
 
 from bot.channels.base import Reader
 from bot.cli.waiting import waits_are_told
-from bot.errors import DeliveryError, StoreError
+from bot.errors import DeliveryError, Lost, StoreError
 from bot.model import Message, State
 from bot.sender import MailingSender, Report
 from bot.sender import mailing as sender_module
+from bot.sender.books import Books
+from bot.sender.hand import Hand
 from bot.store.chunks import Mailing
 from bot.store.engine import open_store, reading
 from bot.store.mailing import Mailings
@@ -336,3 +338,38 @@ async def test_a_run_whose_issue_was_cancelled_says_so(sleeper: Sleeper) -> None
         ": cancelled by Ana: wrong numbers; 1 of 6 letters were sent, and no others go out"
     )
     assert report.problems == ()
+
+
+async def test_a_chunk_that_was_given_back_is_not_counted_twice(tmp_path: Path) -> None:
+    """Its lease was to be renewed just then: the recorder stays for the other, which is still ours."""
+    mailings = Mailings(
+        open_store("sqlite://"), mode="live", publication="broadside", samples=readers(READERS)
+    )
+    for number in (1, 2):
+        mailings.record_issue(issue(number), {"": WORDS}, "mail", NOW, list(readers(READERS)))
+    books = Books(
+        mailings,
+        tmp_path,
+        clock=lambda: NOW + timedelta(weeks=1),
+        age=lambda: 0.0,
+        tell=lambda _: None,
+        stopped=lambda: False,
+    )
+
+    with books:
+        hands = [await leased(books) for _ in range(2)]
+        mailings.exchange(hands[1].chunk, [], want=READERS, now=NOW)
+        await books.release(hands[0])
+        with pytest.raises(Lost):
+            await books.renew(hands[0])
+        books.drop(hands[0], [])
+    found = mailings.recover(tmp_path, NOW)
+
+    assert (found.returned, found.doubtful) == (READERS, ())
+    mailings.engine.dispose()
+
+
+async def leased(books: Books) -> Hand:
+    found = await books.lease("mail", resend=True)
+    assert found is not None
+    return Hand(found[0], lambda _: {}, found[1])

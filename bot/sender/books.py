@@ -50,7 +50,7 @@ class Books:
     ) -> None:
         self._mailings, self._flights, self._clock = mailings, flights, clock
         self._age, self._tell, self._stopped = age, tell, stopped
-        self._leased = 0  # chunks that the ledger takes for ours
+        self._leased: set[tuple[int, int, int]] = set()  # chunks that the ledger takes for ours
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="letters")
         self._makers = ThreadPoolExecutor(max_workers=MAKERS, thread_name_prefix="makers")
 
@@ -61,7 +61,7 @@ class Books:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
         self._makers.shutdown()
-        self._flight.close(keep=self._leased > 0)
+        self._flight.close(keep=bool(self._leased))
 
     async def lease(self, channel: str, *, resend: bool) -> tuple[Chunk, float] | None:
         """The next chunk, and when its lease began."""
@@ -73,7 +73,7 @@ class Books:
         )
         if chunk is None:
             return None
-        self._leased += 1
+        self._leased.add(_place(chunk))
         return chunk, since
 
     async def exchange(self, hand: Hand, told: list[Settled], want: int) -> list[Made]:
@@ -131,12 +131,12 @@ class Books:
         told = hand.take_settled()
         with suppress(Lost):
             await self.off_loop(lambda: self._mailings.release(hand.chunk, told, now=self._clock()))
-        self._leased -= 1
+        self._leased.discard(_place(hand.chunk))
         self._flight.settled(hand.chunk.mailing.id, [each.number for each in told])
 
     def drop(self, hand: Hand, told: list[Settled]) -> None:
         """Somebody else has the chunk, and settles what is in our hand."""
-        self._leased -= not hand.lost
+        self._leased.discard(_place(hand.chunk))
         self._flight.settled(hand.chunk.mailing.id, [*hand.lose(), *(each.number for each in told)])
 
     async def going_on(self) -> set[int]:
@@ -156,3 +156,7 @@ class Books:
     async def off_loop(self, call: Callable[[], T]) -> T:
         """The call's result, without holding up the event loop while the disk works."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _place(chunk: Chunk) -> tuple[int, int, int]:
+    return chunk.mailing.id, chunk.number, chunk.fence
