@@ -49,6 +49,7 @@ class ByHand:
 
     def __init__(self) -> None:
         self.woken, self._over = 0, asyncio.Event()
+        self.making: Callable[[], object] = lambda: None
         self.pull: Callable[[], Sheet | None]
         self.began: Callable[[Sheet], bool | None]
         self.done: Callable[[Sheet, str | DeliveryError], None]
@@ -64,6 +65,7 @@ class ByHand:
         values: Mapping[str, str] = {},
         tag: object = None,
     ) -> Sheet:
+        self.making()
         return Sheet(to.address, tag)
 
     def lines(self, *, pull: Any, done: Any, began: Any, trouble: Any) -> ByHand:
@@ -253,6 +255,29 @@ async def test_stop_is_heard_while_the_thread_is_busy(
             free.set()
 
     assert sleeper.states() == ["planned"] * READERS
+
+
+async def test_what_was_made_while_somebody_paused_the_issue_does_not_go_out(
+    sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making a group may take seconds on a machine that became slow; a line is quick to take what is ready."""
+    begun, free, pulled = threading.Event(), threading.Event(), list[Sheet | None]()
+
+    def making() -> None:
+        begun.set()
+        free.wait(20)
+
+    sleeper.hand.making = making
+    monkeypatch.setattr(sleeper.hand, "wake", lambda: pulled.append(sleeper.hand.pull()))
+    run = asyncio.create_task(sleeper.sender.run())
+    await until(begun.is_set)
+    sleeper.mailings.pause(1)
+    asyncio.get_running_loop().call_later(2 * sender_module.GLANCE, free.set)
+    await asyncio.wait_for(run, 20)
+
+    assert not any(pulled)
+    assert sleeper.states() == ["planned"] * READERS
+    sleeper.mailings.engine.dispose()
 
 
 async def test_who_is_told_to_stop_does_not_wait_long_for_a_database_that_is_gone(

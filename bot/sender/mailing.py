@@ -200,17 +200,27 @@ class MailingSender:
         """Outcomes against new letters."""
         told = hand.take_settled()
         self._measure(len(told))
+        began = time.monotonic()
         try:
             made = await self._books.exchange(hand, told, want)
         except Lost:
             self._drop(hand, told)
             return
         hand.dry = len(made) < want
-        for claimed, letter in made:
-            hand.out[claimed.number] = claimed
-            self._ready.append((hand, claimed, letter))
+        hand.out |= {claimed.number: claimed for claimed, _ in made}
+        if time.monotonic() - began > GLANCE and await self._stands_still(hand):
+            hand.put_back(claimed for claimed, _ in made)
+            hand.dry = True
+            return
+        self._ready.extend((hand, claimed, letter) for claimed, letter in made)
         if made:
             self._lines.wake()
+
+    async def _stands_still(self, hand: Hand) -> bool:
+        """Whether its issue was held, paused or cancelled while a group was made, which may take seconds."""
+        with suppress(StoreError):  # the exchange says so
+            return hand.chunk.mailing.id not in await self._books.going_on()
+        return False
 
     def _measure(self, count: int) -> None:
         """A group is what goes out in a moment: small when it is slow, so that little is in doubt.
