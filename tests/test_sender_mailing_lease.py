@@ -260,7 +260,7 @@ async def test_stop_is_heard_while_the_thread_is_busy(
 async def test_what_was_made_while_somebody_paused_the_issue_does_not_go_out(
     sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Making a group may take seconds on a machine that became slow; a line is quick to take what is ready."""
+    """Making a group may take seconds on a slow machine; a line is quick to take what is ready."""
     begun, free, pulled = threading.Event(), threading.Event(), list[Sheet | None]()
 
     def making() -> None:
