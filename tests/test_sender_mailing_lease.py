@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from bot.sender import MailingSender, Report
 from bot.sender import mailing as sender_module
 from bot.sender.books import Books
 from bot.sender.hand import Hand
-from bot.store.chunks import Mailing
+from bot.store.chunks import Claimed, Mailing
 from bot.store.engine import open_store, reading
 from bot.store.mailing import Mailings
 from bot.store.schema import letter as letters
@@ -131,8 +132,14 @@ class Sleeper:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[Report]]:
+        async with self.running_at_once() as run:
+            await until(lambda: run.done() or self.hand.woken)
+            yield run
+
+    @asynccontextmanager
+    async def running_at_once(self) -> AsyncIterator[asyncio.Task[Report]]:
+        """Before the first letter is made."""
         run = asyncio.create_task(self.sender.run())
-        await until(lambda: run.done() or self.hand.woken)
         try:
             yield run
         finally:
@@ -236,7 +243,7 @@ async def test_what_was_not_begun_is_in_no_doubt_though_it_could_not_be_given_ba
 async def test_stop_is_heard_while_the_thread_is_busy(
     sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a slow database here; making a large group takes as long. The lines would go on meanwhile."""
+    """It waits for a slow database, and the lines would go on meanwhile."""
     monkeypatch.setattr(sender_module, "FAST", 0)  # each letter would ask, in a group so small
     busy, free, look = threading.Event(), threading.Event(), sleeper.mailings.open_issues
 
@@ -255,6 +262,39 @@ async def test_stop_is_heard_while_the_thread_is_busy(
             free.set()
 
     assert sleeper.states() == ["planned"] * READERS
+
+
+async def test_a_group_that_was_lost_while_it_was_made_bars_no_other(
+    sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine slept meanwhile, and another has the chunk: it is dropped, and the next issue goes on."""
+    begun, lost, free = threading.Event(), threading.Event(), threading.Event()
+    daily, exchange = issue(newsletter="daily"), sleeper.mailings.exchange
+    sleeper.mailings.record_issue(daily, {"": WORDS}, "mail", NOW, list(readers(READERS)))
+
+    def making() -> None:
+        begun.set()
+        free.wait(20)
+
+    def told(*args: Any, **how: Any) -> list[Claimed]:
+        try:
+            return exchange(*args, **how)
+        except Lost:
+            lost.set()
+            raise
+
+    monkeypatch.setattr(sleeper.mailings, "exchange", told)
+    sleeper.hand.making = making
+    async with sleeper.running_at_once():
+        await until(begun.is_set)
+        sleeper.slept = 61.0
+        assert sleeper.mailings.lease("other", sleeper.now(), seconds=1000, issue=1)
+        await until(lost.is_set)
+        asyncio.get_running_loop().call_later(5 * sender_module.GLANCE, free.set)
+        for _ in range(READERS):
+            sleeper.hand.send(await sleeper.hand.next())
+
+    assert Counter(sleeper.states())["sent"] == READERS
 
 
 async def test_what_was_made_while_somebody_paused_the_issue_does_not_go_out(
@@ -372,14 +412,7 @@ async def test_a_chunk_that_was_given_back_is_not_counted_twice(tmp_path: Path) 
     )
     for number in (1, 2):
         mailings.record_issue(issue(number), {"": WORDS}, "mail", NOW, list(readers(READERS)))
-    books = Books(
-        mailings,
-        tmp_path,
-        clock=lambda: NOW + timedelta(weeks=1),
-        age=lambda: 0.0,
-        tell=lambda _: None,
-        stopped=lambda: False,
-    )
+    books = books_of(mailings, tmp_path)
 
     with books:
         hands = [await leased(books) for _ in range(2)]
@@ -392,6 +425,49 @@ async def test_a_chunk_that_was_given_back_is_not_counted_twice(tmp_path: Path) 
 
     assert (found.returned, found.doubtful) == (READERS, ())
     mailings.engine.dispose()
+
+
+async def test_the_ledger_waits_for_no_letter_that_is_made(tmp_path: Path) -> None:
+    """Holds are seen and leases renewed while a machine that is slow signs a large group."""
+    mailings = Mailings(
+        open_store("sqlite://"), mode="live", publication="broadside", samples=readers(READERS)
+    )
+    mailings.record_issue(issue(), {"": WORDS}, "mail", NOW, list(readers(READERS)))
+    books, begun, free, by_hand = books_of(mailings, tmp_path), threading.Event(), threading.Event(), ByHand()
+
+    def making() -> None:
+        begun.set()
+        free.wait(20)
+
+    by_hand.making = making
+    with books:
+        hand = await leased(books)
+        hand.compiled = (by_hand,)
+        exchange = asyncio.create_task(books.exchange(hand, [], READERS))
+        await until(begun.is_set)
+        try:
+            async with asyncio.timeout(10):
+                goes_on = await books.going_on()
+                await books.renew(hand)
+        finally:
+            free.set()
+        made = await exchange
+        await books.release(hand)
+
+    assert goes_on == {hand.chunk.mailing.id}
+    assert [claimed.number for claimed, _ in made] == list(range(1, READERS + 1))
+    mailings.engine.dispose()
+
+
+def books_of(mailings: Mailings, folder: Path) -> Books:
+    return Books(
+        mailings,
+        folder,
+        clock=lambda: NOW + timedelta(weeks=1),
+        age=lambda: 0.0,
+        tell=lambda _: None,
+        stopped=lambda: False,
+    )
 
 
 async def leased(books: Books) -> Hand:

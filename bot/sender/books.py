@@ -1,4 +1,4 @@
-"""The ledger's side of a run: what waits for the disk, and the making of letters, in a thread by the loop.
+"""The ledger's side of a run: what waits for the disk, and the making of letters, in threads by the loop.
 
 Whatever the ledger knows, the flight recorder may forget.
 """
@@ -51,7 +51,7 @@ class Books:
         self._mailings, self._flights, self._clock = mailings, flights, clock
         self._age, self._tell, self._stopped = age, tell, stopped
         self._leased: set[tuple[int, int, int]] = set()  # chunks that the ledger takes for ours
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="letters")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._makers = ThreadPoolExecutor(max_workers=MAKERS, thread_name_prefix="makers")
 
     def __enter__(self) -> Flight:
@@ -109,22 +109,25 @@ class Books:
         self, hand: Hand, told: list[Settled], want: int, holding: list[int] | None
     ) -> list[Made]:
         since = self._age()
-
-        def call() -> list[Made]:
-            claimed = self._mailings.exchange(hand.chunk, told, want=want, holding=holding, now=self._clock())
-            return self._made(hand, claimed)
-
-        made = await self.off_loop(call)
-        hand.renewed = since
-        return made
-
-    def _made(self, hand: Hand, claimed: list[Claimed]) -> list[Made]:
-        """Not one by one on the loop: in a row it is quicker, no line waits, and signing takes every core."""
-        share = -(-len(claimed) // MAKERS) or 1
-        parts = self._makers.map(
-            lambda some: [(each, hand.made(each)) for each in some], batches(claimed, share)
+        claimed = await self.off_loop(
+            lambda: self._mailings.exchange(hand.chunk, told, want=want, holding=holding, now=self._clock())
         )
-        return list(chain.from_iterable(parts))
+        hand.renewed = since
+        return await self._made(hand, claimed)
+
+    async def _made(self, hand: Hand, claimed: list[Claimed]) -> list[Made]:
+        """Not one by one on the loop: in a row it is quicker, no line waits, and signing takes every core.
+
+        Nor in the ledger's thread: who looks at holds and leases waits for nothing but the ledger.
+        """
+        share = -(-len(claimed) // MAKERS) or 1
+        loop = asyncio.get_running_loop()
+
+        def some(part: list[Claimed]) -> list[Made]:
+            return [(each, hand.made(each)) for each in part]
+
+        parts = [loop.run_in_executor(self._makers, some, part) for part in batches(claimed, share)]
+        return list(chain.from_iterable(await asyncio.gather(*parts)))
 
     async def release(self, hand: Hand) -> None:
         """Give the chunk back, with what became of its last letters."""

@@ -2,8 +2,8 @@
 
 The lines pull letters and report outcomes by plain calls on the event loop. Everything that waits for the
 disk happens in one thread beside it: while one group is on the wire the outcomes of the last are written and
-the next is claimed, in the same transaction, and made ready. What happens between two of these is in the
-flight recorder.
+the next is claimed, in the same transaction. Others make it ready. What happens between two of these is in
+the flight recorder.
 """
 
 from __future__ import annotations
@@ -206,6 +206,8 @@ class MailingSender:
         except Lost:
             self._drop(hand, told)
             return
+        if hand.lost:
+            return  # while they were made
         hand.dry = len(made) < want
         hand.out |= {claimed.number: claimed for claimed, _ in made}
         if time.monotonic() - began > GLANCE and await self._stands_still(hand):
@@ -317,7 +319,7 @@ class MailingSender:
     # ----------------------------------------------------------------- people, and time
 
     async def _listen(self) -> None:
-        """Hear STOP, whatever the thread is busy with: a group that is made, or a database that is slow."""
+        """Hear STOP, also while the thread waits for a database that is slow."""
         while True:
             await asyncio.sleep(GLANCE)
             if self._stopped():
