@@ -343,6 +343,17 @@ async def test_a_run_and_the_status_say_what_is_left_and_why(put_off: Path) -> N
     assert resumed.out.startswith("Not held: everything.\nA file called STOP still lies in /")
 
 
+async def test_a_persons_reason_is_told_in_full(put_off: Path) -> None:
+    """Only an account's is shortened, because it is told anyway."""
+    await ticked(put_off)
+    why = "the numbers are wrong, because Ana mixed two tables"
+    await asyncio.to_thread(bot, "hold", "weekly", "--because", why, workspace=put_off)
+    status = await asyncio.to_thread(bot, "status", workspace=put_off)
+
+    (line,) = (line for line in status.out.splitlines() if line.startswith("On its way: "))
+    assert line.endswith(why)
+
+
 async def test_a_run_that_sends_nothing_says_what_became_of_it(put_off: Path) -> None:
     ran = await ended(await start(put_off, NOW, "run", "--once"))
 

@@ -32,11 +32,7 @@ class Underway:
     done: int
     total: int
     standstill: str  # why it stands still; empty: it does not
-
-    @property
-    def briefly(self) -> str:
-        """The same without what is told of its account anyway: "mail: paused"."""
-        return self.standstill.partition(", because ")[0]
+    briefly: str  # the same without what is told of its account anyway: "mail: paused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +100,7 @@ def _unfinished(workspace: Workspace) -> list[tuple[Standing, str]]:
 
 def underway(workspace: Workspace) -> tuple[Underway, ...]:
     """The issues that still have something to send."""
+    words = set(history(workspace).holds.values())  # people's own, which nobody shortens
     return tuple(
         Underway(
             id=f"i{each.id}",
@@ -112,6 +109,7 @@ def underway(workspace: Workspace) -> tuple[Underway, ...]:
             done=each.progress.total - each.progress.left,
             total=each.progress.total,
             standstill=why,
+            briefly=why if why in words else why.partition(", because ")[0],
         )
         for each, why in _unfinished(workspace)
     )

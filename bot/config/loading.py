@@ -171,7 +171,7 @@ def _is_loopback(host: str) -> bool:
 
 def is_for_examples(host: str) -> bool:
     """Whether nobody can own this name (RFC 2606)."""
-    return bool(re.search(r"(^|\.)(example(\.(org|com|net))?|invalid|test|localhost)$", host))
+    return bool(re.search(r"(^|\.)(example(\.(org|com|net))?|invalid|test|localhost)$", host.lower()))
 
 
 def _check_live(settings: Settings, file: Path) -> None:

@@ -354,6 +354,7 @@ class MailingSender:
         for hand in [hand for hand in self._hands if hand.chunk.mailing.id not in goes_on]:
             hand.put_back(self._waits_in(hand))
             hand.dry = True
+        self._forget_put_back()  # before anybody can claim the same again
         for hand in list(self._hands):
             before, hand.waited = hand.waited, {claimed.number for claimed in self._waits_in(hand)}
             if before & hand.waited:

@@ -1,9 +1,9 @@
 """Several open conversations with one or more mail servers, each pulling for itself.
 
 ``Lines`` opens connections only while there are letters, and a slow relay never holds a fast one up. A relay
-that cannot be opened, or ends a conversation before it told the outcome of a single letter, is rested, each
-time twice as long; then one line tries it again. A letter whose dot went out never goes to a second relay;
-one that was only announced may, once.
+that cannot be opened, or ends a conversation before it did a single letter's work (421 is none), is rested,
+each time twice as long; then one line tries it again. A letter whose dot went out never goes to a second
+relay; one that was only announced may, once.
 """
 
 from __future__ import annotations
