@@ -323,11 +323,13 @@ class Trial:
     async def pull(self, times: int, *, of: int) -> None:
         """Kill one of them at random and start it again, so often before ``of`` letters are through.
 
-        Each time after up to twice its part of what is left: a quick machine is killed sooner.
+        Each time after up to twice its part of what is left: a quick machine is killed sooner. Something is
+        kept back for what others send while one starts again.
         """
+        kept = 10 + times // 8
         for pulled in range(times):
             left = of - len(self.sink.copies)
-            letters = max(2 * left // (times - pulled + 10), 2)
+            letters = max(2 * left // (times - pulled + kept), 2)
             victim = self.chance.choice(self.machines)
             if not await self._strike(victim, letters):
                 return
