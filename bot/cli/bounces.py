@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
+from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from bot.app.bounces import BounceReport, Readings
@@ -79,8 +79,7 @@ def _show(here: Workspace, found: list[Readings], *, dry_run: bool) -> None:
         verb = "Would stop writing to" if only_looked else "Stopped writing to"
         click.echo(f"{verb} {plural(count, 'reader')}: {reason}.")
     for problem in dict.fromkeys((*refused.problems, *read.problems)):
-        click.secho("! ", fg="yellow", nl=False, err=True)
-        click.echo(problem, err=True)
+        warn(problem)
     if dry_run:
         click.echo("Dry run: nothing was noted and nothing was moved.")
     elif only_looked:

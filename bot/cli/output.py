@@ -24,6 +24,12 @@ def dry_run_option(command: F) -> F:
     return click.option("--dry-run", is_flag=True, help="Show everything, write and send nothing.")(command)
 
 
+def warn(line: str) -> None:
+    """Something that a person should read, on standard error."""
+    click.secho("! ", fg="yellow", nl=False, err=True)
+    click.echo(line, err=True)
+
+
 def print_json(value: object) -> None:
     """One JSON document, readable and stable."""
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))

@@ -14,7 +14,7 @@ import click
 
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
+from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, warn, when
 from bot.cli.waiting import waits_are_told
 
 if TYPE_CHECKING:
@@ -244,8 +244,7 @@ def _tell(
     elif outgoing:
         _show_lengths(outgoing)
     for line in dict.fromkeys(line for _, tick in ticks for line in _lines(tick)):
-        click.secho("! ", fg="yellow", nl=False, err=True)
-        click.echo(line, err=True)
+        warn(line)
     done = _summary(ticks)
     if done:
         click.echo(f"{'Rehearsed' if here.mode == 'rehearsal' else 'Done'}: {done}")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
+from bot.cli.output import warn
 
 
 class _Aloud(logging.Handler):
@@ -19,8 +19,7 @@ class _Aloud(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
         if line != self._last:
-            click.secho("! ", fg="yellow", nl=False, err=True)
-            click.echo(line, err=True)
+            warn(line)
         self._last = line
 
 

@@ -13,6 +13,7 @@ import click
 
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
+from bot.cli.output import warn
 from bot.cli.publishing import stop_on_signals
 from bot.cli.waiting import waits_are_told
 from bot.model import FIRST_RETRY, State
@@ -80,8 +81,7 @@ class Telling:
         self._heard = {line: at for line, at in self._heard.items() if now - at < QUIET}
         for line in dict.fromkeys((*report.problems, *report.notices)):
             if line not in self._heard:
-                click.secho("! ", fg="yellow", nl=False, err=True)
-                click.echo(line, err=True)
+                warn(line)
             self._heard[line] = now
         outcomes = sorted((state, count) for (_, state), count in report.outcomes.items())
         # What is in line again after a crash was told above, letter by letter.
