@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from bot.app.loop import next_moment
 from bot.app.pacing import halts, told
@@ -22,6 +23,13 @@ MANY = 100  # issues that are followed at once
 _NOBODY = "no run is at work here; the next one settles them"
 
 
+class Why(NamedTuple):
+    """Why something stands still; empty: it does not."""
+
+    said: str
+    briefly: str  # without what is told of its account anyway: "mail: paused"; a person's words are whole
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Underway:
     """An issue that still has something to send."""
@@ -32,7 +40,7 @@ class Underway:
     done: int
     total: int
     standstill: str  # why it stands still; empty: it does not
-    briefly: str  # the same without what is told of its account anyway: "mail: paused"
+    briefly: str  # the same without what is told of its account anyway
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +74,7 @@ def on_their_way(root: Path) -> dict[str, tuple[Progress, str]]:
     """
     workspace = Workspace(root, readonly=True)
     try:
-        return {each.subject: (each.progress, why) for each, why in _unfinished(workspace)}
+        return {each.subject: (each.progress, why.said) for each, why in _unfinished(workspace)}
     finally:
         workspace.release()
 
@@ -89,10 +97,10 @@ def _end(progress: Progress) -> str:
     return f"{progress.note or 'cancelled' if progress.state == 'cancelled' else 'over'} ({counts})"
 
 
-def _unfinished(workspace: Workspace) -> list[tuple[Standing, str]]:
+def _unfinished(workspace: Workspace) -> list[tuple[Standing, Why]]:
     stops, rests = _stops(workspace), not run_at_work(workspace)
     return [
-        (each, _standstill(each, stops) or (_abandoned(workspace, each) if rests else ""))
+        (each, _standstill(each, stops) or _whole(_abandoned(workspace, each) if rests else ""))
         for each in _standings(workspace, limit=MANY, on_their_way=True)
         if each.progress.left
     ]
@@ -100,7 +108,6 @@ def _unfinished(workspace: Workspace) -> list[tuple[Standing, str]]:
 
 def underway(workspace: Workspace) -> tuple[Underway, ...]:
     """The issues that still have something to send."""
-    words = set(history(workspace).holds.values())  # people's own, which nobody shortens
     return tuple(
         Underway(
             id=f"i{each.id}",
@@ -108,8 +115,8 @@ def underway(workspace: Workspace) -> tuple[Underway, ...]:
             channel=each.channel,
             done=each.progress.total - each.progress.left,
             total=each.progress.total,
-            standstill=why,
-            briefly=why if why in words else why.partition(", because ")[0],
+            standstill=why.said,
+            briefly=why.briefly,
         )
         for each, why in _unfinished(workspace)
     )
@@ -126,10 +133,10 @@ def _standings(workspace: Workspace, *, limit: int, on_their_way: bool = False) 
     )
 
 
-def _stops(workspace: Workspace) -> dict[str, str]:
+def _stops(workspace: Workspace) -> dict[str, Why]:
     """Why a scope stands still: a hold, or an account that pauses or rests."""
     zone = workspace.settings.publication.timezone
-    found = dict(history(workspace).holds)
+    found = {scope: _whole(said) for scope, said in history(workspace).holds.items()}
     for halt in halts(workspace, datetime.now(UTC)):
         if not halt.domain:
             of_account = (
@@ -137,14 +144,19 @@ def _stops(workspace: Workspace) -> dict[str, str]:
                 for name in workspace.settings.channels
                 if workspace.settings.pace_of(name).account == halt.account
             )
-            found |= dict.fromkeys(of_account, told(halt, zone))
+            said = told(halt, zone)
+            found |= dict.fromkeys(of_account, Why(said, said.partition(", because ")[0]))
     return found
 
 
-def _standstill(issue: Standing, stops: Mapping[str, str]) -> str:
+def _standstill(issue: Standing, stops: Mapping[str, Why]) -> Why | None:
     if issue.progress.state == "paused":
-        return f"paused ({issue.progress.note})" if issue.progress.note else "paused"
-    return next((why for scope, why in sorted(stops.items()) if scope in issue.scopes), "")
+        return _whole(f"paused ({issue.progress.note})" if issue.progress.note else "paused")
+    return next((why for scope, why in sorted(stops.items()) if scope in issue.scopes), None)
+
+
+def _whole(said: str) -> Why:
+    return Why(said, said)
 
 
 def _abandoned(workspace: Workspace, issue: Standing) -> str:
