@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 
+from bot.app.judging_once import OneTry
 from bot.app.publish import mass_channels
 from bot.app.workspace import Workspace
-from bot.audience.bounces import Kind, Source, Verdict, mildest, understand
-from bot.audience.bounces.boxes import Box, Letter
+from bot.audience.bounces import Kind, Source, Verdict, mildest
+from bot.audience.bounces.boxes import SET_ASIDE, Box, Letter
 from bot.audience.bounces.deciding import reason_to_stop
 from bot.audience.bounces.judging import judged
 from bot.audience.tokens import read_unsubscribe_token
@@ -47,6 +48,7 @@ class Readings:
     left: int = 0  # not for us: autoreplies and mail of people
     again: int = 0  # seen before
     strangers: int = 0  # about nobody on the list
+    set_aside: int = 0  # could not be judged
     stopped: Mapping[str, int]  # why readers are written to no longer, and how many
     problems: tuple[str, ...] = ()  # for a person
 
@@ -64,11 +66,19 @@ class BounceReport:
 def read_bounces(workspace: Workspace, box: Box, *, now: datetime, dry_run: bool = False) -> Readings:
     """Work off a box. A rehearsal only looks: its letters went nowhere, so nobody can have bounced."""
     desk = _Desk(workspace, now, dry_run=dry_run or workspace.mode == "rehearsal")
+    one_try = OneTry(workspace.state_folder, leaves_mark=not desk.dry_run)
     for block in box.blocks():
-        taken = {letter.name: desk.take(letter) for letter in block}
+        verdicts = {letter.name: one_try.verdicts(letter.raw) for letter in block}
+        unjudged = [letter for letter in block if verdicts[letter.name] is None]
+        desk.set_aside += len(unjudged)
+        if unjudged and not desk.dry_run:
+            box.set_aside(unjudged)
+        taken = {each.name: desk.take(each, found) for each in block if (found := verdicts[each.name])}
         if not desk.dry_run:
-            done = [letter for letter in block if taken[letter.name]]
-            box.settle(done, [letter for letter in block if not taken[letter.name]])
+            done = [letter for letter in block if taken.get(letter.name) is True]
+            box.settle(done, [letter for letter in block if taken.get(letter.name) is False])
+    one_try.forget_old_marks()
+    desk.lying_aside = box.lying_aside() + (desk.set_aside if desk.dry_run else 0)
     return desk.readings()
 
 
@@ -106,14 +116,14 @@ class _Desk:
         self._stopped: dict[str, str] = {}  # reader: why
         self._pending: dict[str, list[Bounce]] = {}  # in a dry run: what would have been noted
         self._accounts: set[str] = set()  # whose letters came back
+        self.set_aside = self.lying_aside = 0
         self._mails = self._left = self._again = self._strangers = self._new_faults = self._unsigned = 0
 
     # ------------------------------------------------------------------ mails
 
-    def take(self, letter: Letter) -> bool:
+    def take(self, letter: Letter, verdicts: tuple[Verdict, ...]) -> bool:
         """Whether the mail was understood and is dealt with; else it stays where it is."""
         self._mails += 1
-        verdicts = understand(letter.raw)
         if all(verdict.kind.left_alone for verdict in verdicts):
             self._left += 1
             return False
@@ -247,13 +257,14 @@ class _Desk:
     def readings(self) -> Readings:
         """What was done; holds the channels when too many servers blame us, pauses accounts likewise."""
         return Readings(
-            mails=self._mails,
+            mails=self._mails + self.set_aside,
             kinds=dict(sorted(self._kinds.items())),
             left=self._left,
             again=self._again,
             strangers=self._strangers,
+            set_aside=self.set_aside,
             stopped=dict(Counter(self._stopped.values())),
-            problems=(*self._held(), *self._paused(), *self._complaints()),
+            problems=(*self._held(), *self._paused(), *self._complaints(), *self._lying_aside()),
         )
 
     def _paused(self) -> Sequence[str]:
@@ -269,6 +280,14 @@ class _Desk:
         if not self._unsigned:
             return ()
         return (f"{self._unsigned} complaints carry no token of ours and stay in the mailbox: look at them",)
+
+    def _lying_aside(self) -> Sequence[str]:
+        if not self.lying_aside:
+            return ()
+        where = f"the folder {SET_ASIDE} of the bounce mailbox"
+        return (
+            f"mails that cannot be judged: {self.lying_aside} in {where}; look at them, then delete them",
+        )
 
     def _held(self) -> Sequence[str]:
         if not self._new_faults:

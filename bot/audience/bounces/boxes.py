@@ -19,6 +19,7 @@ from bot.audience.bounces.opened import LARGEST
 from bot.errors import UserError
 
 BLOCK = 20  # mails at a time
+SET_ASIDE = "SetAside"  # the folder of mails that cannot be judged: nobody reads them again but a person
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,14 @@ class Box(Protocol):
         """Move away what was understood; leave the rest as it is."""
         ...
 
+    def set_aside(self, unjudged: Sequence[Letter]) -> None:
+        """Move away what cannot be judged, so that it is not handed out again."""
+        ...
+
+    def lying_aside(self) -> int:
+        """How many mails were set aside and wait for a person."""
+        ...
+
     def close(self) -> None:
         """Give back what is open."""
         ...
@@ -49,7 +58,7 @@ class Maildir:
     """A folder with ``new`` and ``cur``. What was understood goes to a subfolder, as Maildir++ has it."""
 
     def __init__(self, folder: Path, done: str = "Bounces") -> None:
-        self._folder, self._done = folder, folder / f".{done}"
+        self._folder, self._done, self._aside = folder, folder / f".{done}", folder / f".{SET_ASIDE}"
         if not (folder / "new").is_dir():
             raise UserError(f"{folder} is no Maildir: it has no folder 'new'; name the right one")
 
@@ -63,18 +72,32 @@ class Maildir:
         return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
     def settle(self, done: Sequence[Letter], left: Sequence[Letter]) -> None:
-        if done and not (self._done / "cur").is_dir():
-            make_maildir(self._done)
-            (self._done / "maildirfolder").touch()
-        for letter in done:
-            path = Path(letter.name)
-            try:
-                path.rename(self._done / "cur" / f"{path.name.partition(':')[0]}:2,S")
-            except FileNotFoundError:
-                continue  # another run was quicker
+        _move(done, self._done, flags="S")
+
+    def set_aside(self, unjudged: Sequence[Letter]) -> None:
+        _move(unjudged, self._aside, flags="")
+
+    def lying_aside(self) -> int:
+        return _count(self._aside)
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _move(letters: Sequence[Letter], folder: Path, *, flags: str) -> None:
+    if letters and not (folder / "cur").is_dir():
+        make_maildir(folder)
+        (folder / "maildirfolder").touch()
+    for letter in letters:
+        path = Path(letter.name)
+        try:
+            path.rename(folder / "cur" / f"{path.name.partition(':')[0]}:2,{flags}")
+        except FileNotFoundError:
+            continue  # another run was quicker
+
+
+def _count(folder: Path) -> int:
+    return sum(1 for part in ("new", "cur") if (folder / part).is_dir() for _ in (folder / part).iterdir())
 
 
 def make_maildir(folder: Path) -> None:
@@ -99,15 +122,26 @@ class Pipe:
 
     def blocks(self) -> Iterator[Sequence[Letter]]:
         if self._raw.strip():
-            yield [Letter(name="standard input", raw=self._raw)]
+            yield [Letter(name="standard input", raw=self._raw[:LARGEST])]
 
     def settle(self, done: Sequence[Letter], left: Sequence[Letter]) -> None:
-        for letter in left:
-            make_maildir(self._keep)
-            name = f"{time.time_ns()}.{os.getpid()}.{secrets.token_hex(8)}"
-            growing = self._keep / "tmp" / name
-            growing.write_bytes(letter.raw)
-            growing.rename(self._keep / "new" / name)
+        if left:
+            self._store(self._keep)
+
+    def set_aside(self, unjudged: Sequence[Letter]) -> None:
+        if unjudged:
+            self._store(self._keep / f".{SET_ASIDE}")
+
+    def lying_aside(self) -> int:
+        return _count(self._keep / f".{SET_ASIDE}")
+
+    def _store(self, folder: Path) -> None:
+        """The whole mail, however little of it was read."""
+        make_maildir(folder)
+        name = f"{time.time_ns()}.{os.getpid()}.{secrets.token_hex(8)}"
+        growing = folder / "tmp" / name
+        growing.write_bytes(self._raw)
+        growing.rename(folder / "new" / name)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -14,13 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.audience.bounces.boxes import BLOCK, Letter
+from bot.audience.bounces.boxes import BLOCK, SET_ASIDE, Letter
 from bot.audience.bounces.opened import LARGEST
 from bot.errors import UserError
 
 LEFT = "BroadsideLeft"  # our keyword on what is not for us
 SEARCHED = 5_000  # mails for each question, so that no answer grows too long
 _UID = re.compile(rb"\bUID (\d+)")
+_MESSAGES = re.compile(rb"\bMESSAGES (\d{1,9})\b")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +58,7 @@ class ImapBox:
         except (imaplib.IMAP4.error, OSError) as error:
             self.close()
             raise self._trouble("log in and open the folder", error) from error
-        self._done: str | None = None
+        self._folders: dict[str, str] = {}  # the names that were found or made
 
     def blocks(self) -> Iterator[Sequence[Letter]]:
         try:
@@ -72,9 +73,27 @@ class ImapBox:
             if left and self._keeps_keywords:
                 self._ask("STORE", _set(left), "+FLAGS.SILENT", f"({LEFT})")
             if done:
-                self._move(_set(done))
+                self._ask("STORE", _set(done), "+FLAGS.SILENT", "(\\Seen)")
+                self._move(_set(done), self._account.done_folder)
         except (imaplib.IMAP4.error, OSError) as error:
             raise self._trouble("move mails", error) from error
+
+    def set_aside(self, unjudged: Sequence[Letter]) -> None:
+        try:
+            if unjudged:
+                self._move(_set(unjudged), SET_ASIDE)
+        except (imaplib.IMAP4.error, OSError) as error:
+            raise self._trouble("move mails", error) from error
+
+    def lying_aside(self) -> int:
+        try:
+            for name in _names(SET_ASIDE):
+                status, data = self._imap.status(_quoted(name), "(MESSAGES)")
+                if status == "OK" and (found := _MESSAGES.search(data[0] or b"")):
+                    return int(found[1])
+        except (imaplib.IMAP4.error, OSError) as error:
+            raise self._trouble("count mails", error) from error
+        return 0
 
     def close(self) -> None:
         with suppress(imaplib.IMAP4.error, OSError):
@@ -105,9 +124,8 @@ class ImapBox:
         pairs = zip(answer, [*answer[1:], b""], strict=True)  # the UID stands before or after the mail
         return [letter for item, after in pairs if (letter := _letter(item, after))]
 
-    def _move(self, uids: str) -> None:
-        target = _quoted(self._target())
-        self._ask("STORE", uids, "+FLAGS.SILENT", "(\\Seen)")
+    def _move(self, uids: str, folder: str) -> None:
+        target = _quoted(self._target(folder))
         if "MOVE" in self._can:
             self._ask("MOVE", uids, target)
             return
@@ -116,18 +134,14 @@ class ImapBox:
         if "UIDPLUS" in self._can:  # a plain EXPUNGE would take other people's deletions along
             self._ask("EXPUNGE", uids)
 
-    def _target(self) -> str:
-        """The folder for what is done; made when it is missing, below the inbox where servers want that."""
-        if self._done is None:
-            names = [self._account.done_folder]
-            if not names[0].upper().startswith("INBOX"):
-                names += [f"INBOX.{names[0]}", f"INBOX/{names[0]}"]
-            self._done = next((name for name in names if self._is_there(name)), None)
-        if self._done is None:
-            raise imaplib.IMAP4.error(
-                f"the folder {self._account.done_folder!r} can be neither found nor made"
-            )
-        return self._done
+    def _target(self, folder: str) -> str:
+        """That folder; made when it is missing, below the inbox where servers want that."""
+        if folder not in self._folders:
+            found = next((name for name in _names(folder) if self._is_there(name)), None)
+            if found is None:
+                raise imaplib.IMAP4.error(f"the folder {folder!r} can be neither found nor made")
+            self._folders[folder] = found
+        return self._folders[folder]
 
     def _is_there(self, name: str) -> bool:
         """Makes it where it is missing."""
@@ -179,6 +193,12 @@ def _connected(account: Account) -> imaplib.IMAP4:
             imap.shutdown()
             raise
     return imap
+
+
+def _names(folder: str) -> list[str]:
+    """How a folder may be called, by the server's taste."""
+    below = [] if folder.upper().startswith("INBOX") else [f"INBOX.{folder}", f"INBOX/{folder}"]
+    return [folder, *below]
 
 
 def _set(letters: Sequence[Letter]) -> str:
