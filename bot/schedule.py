@@ -65,7 +65,7 @@ def parse_slots(texts: Sequence[str]) -> tuple[Slot, ...]:
 @lru_cache(maxsize=256)
 def parse_slot(text: str) -> Slot:
     """One slot; raises ValueError like ``parse_slots``."""
-    words = re.sub(r"\s*([,\-])\s*", r"\1", text.replace("\u2013", "-")).split()
+    words = re.sub(r" ?([,\-]) ?", r"\1", " ".join(text.replace("\u2013", "-").split())).split()
     try:
         crons = (_cron(" ".join(words)),) if len(words) == 5 else _crons(words)
     except ValueError as error:

@@ -103,6 +103,105 @@ def test_no_mail_takes_long(raw: bytes) -> None:
     assert any(took() < 3 for _ in range(2))
 
 
+ENOUGH = 0.2  # seconds of the processor for one mail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"-" * 40_000, id="hyphens"),
+        pytest.param((b"-" * 3_000 + b"\n") * 13, id="lines of hyphens"),
+        pytest.param(b"- " * 20_000, id="hyphens and blanks"),
+        pytest.param(b"\n" * 40_000, id="blank lines"),
+        pytest.param(b" \n" * 20_000, id="lines of a blank"),
+        pytest.param(b"a@" * 20_000, id="at signs"),
+        pytest.param(b"a." * 20_000, id="dots"),
+        pytest.param(b"authenticat" * 4_000, id="a word that goes on"),
+    ],
+)
+def test_forty_kilobytes_freeze_nothing(body: bytes) -> None:
+    """They took up to 27 seconds, and ``re`` lets no other thread run meanwhile."""
+    raw = BOUNCE + body
+
+    assert _least(raw) < ENOUGH
+    assert _least(PAGE + body) < ENOUGH
+
+
+WORDS = [
+    *(
+        b"-",
+        b"- ",
+        b"\n",
+        b" \n",
+        b" ",
+        b"\t",
+        b"> ",
+        b"@",
+        b"a@b.example ",
+        b"a.",
+        b"<",
+        b"<style>",
+        b"<!--",
+        b"&#",
+        b"=?",
+    ),
+    *(
+        b"user address ",
+        b"authenticat",
+        b"mail server ",
+        b"550 ",
+        b"5.1.1 ",
+        b"5.1.1.",
+        b"from: ",
+        b"the ",
+        b"x-",
+        b":",
+    ),
+    *(
+        b"does not exist ",
+        b"the following address",
+        b"domain name ",
+        b"non-exist",
+        b"no such ",
+        b"www.",
+        b"blocklist",
+    ),
+]
+
+
+def _hostile(random: Random) -> bytes:
+    """Some 40 kB: runs of a few pieces, in a report, a page, or words for people."""
+    body = b""
+    while len(body) < 40_000:
+        some = b"".join(random.choices([*WORDS, *PIECES], k=random.randint(1, 3)))
+        body += some * random.choice((1, 10, 1_000, 10_000))
+    body = body[:40_000]
+    return random.choice(
+        (BOUNCE + body, PAGE + body, dsn(text=body.decode("latin-1")), dsn(body.decode("latin-1")))
+    )
+
+
+def _least(raw: bytes) -> float:
+    """Another may be asked again: the machine may be busy."""
+    took = 0.0
+    for _ in range(3):
+        start = time.thread_time()
+        understand(raw)
+        took = time.thread_time() - start
+        if took < ENOUGH:
+            break
+    return took
+
+
+def test_fifty_hostile_mails_are_judged_in_no_time() -> None:
+    assert max(_least(_hostile(Random(seed))) for seed in range(50)) < ENOUGH
+
+
+@pytest.mark.slow
+def test_a_thousand_hostile_mails_are_judged_in_no_time() -> None:
+    assert max(_least(_hostile(Random(seed))) for seed in range(1_000)) < ENOUGH
+
+
 def test_a_report_with_very_many_recipients_is_cut() -> None:
     block = b"\n\nFinal-Recipient: rfc822; a%d@b.example\nAction: failed\nStatus: 5.1.1"
     many = b"".join(block % number for number in range(5_000))

@@ -43,7 +43,7 @@ _POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
     "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
 )
-_AWAY = re.compile(r'<a (?=[^>]*href="https?:)')
+_AWAY = re.compile(r'<a (?=[^<>]*href="https?:)')
 _URL = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)\]]")
 
 

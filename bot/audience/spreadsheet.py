@@ -260,4 +260,4 @@ def _separator(lines: Sequence[str]) -> str:
     return max(_SEPARATORS, key=fitness)
 
 
-_is_alone = re.compile(r"[^\s,;|<>\"]+@[^\s,;|<>\"]+").fullmatch
+_is_alone = re.compile(r"(?=.[^@]*@.)[^\s,;|<>\"]+").fullmatch

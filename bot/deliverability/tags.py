@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 LONGEST_STRING = 255  # bytes of one string of a TXT record
-_TAG = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*(.*?)\s*", re.DOTALL)
+_TAG = re.compile(r"\s*+([A-Za-z][A-Za-z0-9_]*+)\s*+=(.*)", re.DOTALL)
 
 
 class TagError(ValueError):
@@ -31,7 +31,7 @@ def read_loosely(text: str) -> tuple[dict[str, str], list[str]]:
         elif match[1].lower() in tags:
             problems.append(f"{match[1].lower()}= stands in it twice")
         else:
-            tags[match[1].lower()] = match[2]
+            tags[match[1].lower()] = match[2].strip()
     return tags, problems
 
 

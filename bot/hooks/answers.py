@@ -16,7 +16,7 @@ _WAITS = tuple(
 TRIES = len(_WAITS) + 1
 _LONGEST_WAIT = timedelta(days=1)
 _SAID = 200  # characters of an answer that are kept
-_address = re.compile(r"[^\s<>\"'=:,;(]+@[^\s<>\"',;)]+")
+_address = re.compile(r"(?<![^\s<>\"'=:,;()])[^\s<>\"'=:,;()]+@[^\s<>\"',;)]+")
 
 
 class Verdict(StrEnum):

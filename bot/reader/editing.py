@@ -123,7 +123,7 @@ def _place(name: yaml.ScalarEvent, first: yaml.Event, last: yaml.Event) -> _Plac
 
 
 def _replaced(block: str, spot: _Place, value: str) -> str:
-    lines = re.findall(r".*\n", block)
+    lines = [f"{line}\n" for line in block.split("\n")[:-1]]
     if spot.kind != "exact":
         return _replaced_lines(lines, spot, value)
     (top, left), (bottom, right) = spot.start, spot.end

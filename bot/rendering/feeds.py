@@ -16,7 +16,7 @@ NOT_YET = datetime(1970, 1, 1, tzinfo=UTC)  # Atom wants a time also of a feed i
 
 # What XML 1.0 cannot hold at all, not even as a reference.
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_LOCAL = re.compile(r'(<a\b[^>]*?\shref=")#')
+_LOCAL = re.compile(r'(<a\b[^<>]*?\shref=")#')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

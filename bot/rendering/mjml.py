@@ -23,10 +23,10 @@ from bot.model import Finding, Level
 
 MAX_DEPTH = 100
 
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:-]*)((?:[^\"'<>]++|\"[^\"]*\"|'[^']*')*+)>")
-_TOKEN = re.compile(rf"(?P<comment><!--.*?-->)|(?P<tag>{_TAG.pattern})", re.DOTALL)
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:-]*+)((?:[^\"'<>]++|\"[^\"<]*+\"|'[^'<]*+')*+)>")
+_TOKEN = re.compile(rf"(?P<comment><!--.*?(?:-->|\Z))|(?P<tag>{_TAG.pattern})", re.DOTALL)
 _ATTRIBUTE = re.compile(r"([^\s=\"'/]+)(?:\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/]+))?")
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_JINJA = re.compile(r"\{\{.*?(?:\}\}|\Z)|\{%.*?(?:%\}|\Z)|\{#.*?(?:#\}|\Z)", re.DOTALL)
 _REFERENCE = re.compile(r"&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
 
 # What must not stand bare in HTML or is easily lost on the way: markup, controls, NBSP, invisibles.
@@ -298,5 +298,5 @@ def _suits(value: str, kind: str) -> bool:
 
 
 def _measures(part: str, units: list[str]) -> bool:
-    number = re.fullmatch(r"-?[0-9.]+(.*)", part)
+    number = re.fullmatch(r"-?[0-9.]++(.*)", part)
     return part in units if number is None else part == "0" or number[1] in units

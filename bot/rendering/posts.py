@@ -29,7 +29,7 @@ LONGEST_HASHTAG = 40
 _WORD_JOINER = "\u2060"
 
 # A link stays as it is; elsewhere an "@" before a name, or a "#" before a word with a letter, is disarmed.
-_ARMED = regex.compile(r"[a-z][a-z0-9+.-]*://\S+|(?<![a-z0-9_])[@＠](?=\w)|[#＃](?=\w*\p{L})", regex.I)
+_ARMED = regex.compile(r"[a-z][a-z0-9+.-]{0,30}://\S+|(?<![a-z0-9_])[@＠](?=\w)|[#＃](?=\w*\p{L})", regex.I)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,7 +267,7 @@ def _hashtag(tag: str, acronyms: Mapping[str, str]) -> str:
     tagged = ""
     for piece in (acronyms.get(piece.casefold(), piece[0].upper() + piece[1:]) for piece in pieces):
         tagged += f"_{piece}" if tagged and _has_no_case(tagged, piece) else piece
-    possible = regex.fullmatch(r"[\w\u200c·・]*\p{L}[\w\u200c·・]*", tagged)
+    possible = regex.fullmatch(r"(?=\P{L}*+\p{L})[\w\u200c·・]++", tagged)
     return f"#{tagged}" if possible and len(graphemes(tagged)) <= LONGEST_HASHTAG else ""
 
 

@@ -54,7 +54,7 @@ _BREAK = regex.compile(r"[\s፡་\u200b]+")
 # What must not stand before the ellipsis: breaks, opening marks, dashes, commas, and the Thai and Lao vowels
 # that are written before the consonant they belong to.
 _DANGLING = regex.compile(r"[\s፡་\u200b\p{Ps}\p{Pi}\p{Pd}\p{LOE},;:/&،؛、，；：၊·]+")
-_LINK = regex.compile(r"[a-z][a-z0-9+.-]*://\S+", regex.IGNORECASE)
+_LINK = regex.compile(r"[a-z][a-z0-9+.-]{0,30}://\S+", regex.IGNORECASE)
 _BRACKETS = {opening: closing for opening, closing in ("()", "[]", "（）", "「」", "『』", "【】", "《》")}  # noqa: C416
 
 

@@ -13,7 +13,7 @@ from bot.store.standing import Named
 # Remote answers love to repeat the address ("550 <ann@example.org> unknown"); no record of ours may.
 # An issue's name is none, although it looks like one: "weekly@2026-11-27T09:00+07:00".
 _SLOT = r"\d{4}-\d\d-\d\dT\d\d:\d\d[+-]\d\d:\d\d(?![\w.@-])"
-_ADDRESS = re.compile(rf"[^\s<>/:;,\"'()]+@(?!{_SLOT})[^\s<>/:;,\"'()]+")
+_ADDRESS = re.compile(rf"(?<![^\s<>/:;,\"'()])[^\s<>/:;,\"'()]+@(?!{_SLOT})[^\s<>/:;,\"'()]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 The patterns meet words that ``phrases.normal`` prepared: lower case, one blank between, "@" for an address
 and "host" for the name of a machine. {who}, {whose} and {being} stand for what is said in too many ways.
+Every repeat has an end ("\\w{0,20}"): otherwise the same word again and again costs the square of its length.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _WORDS = {
     "part": r"(?:'s)?(?: name| address| account| id| part| mailbox| e-?mail)?",
     "being": r"(?:[ ,:;=/()\[\]<>-]|@|host|is|was|has|been|does|currently|that|you|we|are|were|trying|tried"
     r"|to|reach|specified|entered|given|in|the|name|'s|for|this|server|e-?mail|address|here|at|of|on|domain){0,24}",
-    "mail": r"(?:any |e-?|incoming |inbound )*(?:mail|messages|e-?mails?)",
+    "mail": r"(?:any |e-?|incoming |inbound ){0,3}(?:mail|messages|e-?mails?)",
 }
 _WORDS["whose"] = _WORDS["kind"] + _WORDS["who"] + _WORDS["part"]
 
@@ -43,7 +44,7 @@ gr[ea]y[ -]?list
 # Who we are, what we sent, how fast: nothing of it is the reader's.
 SENDER = _theme(r"""
 \b(?:spf|dkim|dmarc|arc|dnssec|dane)\b
-(?:authenticat\w*|authoriz\w*) (?:is )?(?:required|failed|failure|checks?|requirements|information)
+(?:authenticat\w{0,20}|authoriz\w{0,20}) (?:is )?(?:required|failed|failure|checks?|requirements|information)
 unauthenticated|not authenticated|unauthorized (?:sender|to send)|not authorized to (?:send|relay|use)
 \b(?:reverse|r)[ -]?(?:dns|lookup|address|mapping|host)|\b(?:ptr|rdns|fcrdns)\b
 (?:no|missing|invalid|bad) (?:hostname|dns|a record|mx) for (?:your|sender|client|the ip|ip)
@@ -51,16 +52,16 @@ client host (?:rejected|name|\[)|cannot find your (?:reverse )?host|cannot resol
 your (?:host|ip|hostname|server) (?:is|has|does|not|name|must)
 \b(?:helo|ehlo)\b (?:command|name|argument|rejected|host|domain|invalid|string|is|not)
 (?:invalid|bad|need fully.qualified) (?:helo|ehlo|hostname)
-(?:starttls|tls|encrypt\w*) (?:is )?(?:required|mandatory|not (?:offered|supported)|failed|negotiation)
+(?:starttls|tls|encrypt\w{0,20}) (?:is )?(?:required|mandatory|not (?:offered|supported)|failed|negotiation)
 must issue a starttls|certificate (?:verif|has expired|is not trusted)
 (?:sender|originator|return[ -]path|mail from|envelope from|from address|
-  from domain)(?: ?:)?(?: ?@)?(?: (?:e-?mail|address|domain|name|user|of|host|verif\w*|is|was|has|been|
+  from domain)(?: ?:)?(?: ?@)?(?: (?:e-?mail|address|domain|name|user|of|host|verif\w{0,20}|is|was|has|been|
   not|@)){0,6}:? ?(?:rejected|refused|denied|invalid|unknown|blocked|banned|does not|doesn't|not exist|
-  not found|must|required|verif\w+|not (?:allowed|permitted|accepted|valid|local|authorized)|couldn't|
+  not found|must|required|verif\w{1,20}|not (?:allowed|permitted|accepted|valid|local|authorized)|couldn't|
   could not|cannot|undeliverable|is unable)
-(?:invalid|unknown|bad|illegal|unresolvable|unroutable|unverif\w+|blocked|prohibited|
+(?:invalid|unknown|bad|illegal|unresolvable|unroutable|unverif\w{1,20}|blocked|prohibited|
   restricted) (?:sender|return[ -]path|originat|envelope|from\b)
-sender(?: ?-? ?id)? (?:verif|callout)|verif\w* (?:the |your )?sender|callback (?:setup|verif)
+sender(?: ?-? ?id)? (?:verif|callout)|verif\w{0,20} (?:the |your )?sender|callback (?:setup|verif)
 domain (?:of|in) (?:the )?(?:sender|from)|sender's (?:domain|address|mail)
 your (?:domain|sender|e-?mail address|mail server) (?:has been|have been|was|were|is|are|does|did|
   cannot|looks|appears|may|must)
@@ -75,9 +76,9 @@ blocked (?:by|using|for|due|because|from|at|as)|(?:is|been) blocked|\blisted (?:
 found (?:in|on) .{0,20}(?:block|black|list)|block(?:ed)? (?:sender|ip|connection|message|mail)|banned
 reputation|(?:poor|bad|low) (?:sender|ip) score|complaint rate|user complaints|high volume of
 bulk (?:mail|e-?mail)|unsolicited|\buce\b|junk (?:mail|e-?mail)
-\bspam\w*(?! ?firewall)\b|phish|virus|malware|infected|suspicious|\bscam\b|hostile|attachment|executable
-(?:content|body|subject|header|url|link)s? (?:filter\w* |content |was |is |has been |
-  considered |of |the )*(?:rejected|not allowed|not accepted|denied|refused|forbidden|unacceptable|
+\bspam\w{0,20}(?! ?firewall)\b|phish|virus|malware|infected|suspicious|\bscam\b|hostile|attachment|executable
+(?:content|body|subject|header|url|link)s? (?:filter\w{0,20} |content |was |is |has been |
+  considered |of |the ){0,5}(?:rejected|not allowed|not accepted|denied|refused|forbidden|unacceptable|
   prohibited|violat)
 polic(?:y|ies)|not in (?:the )?(?:allow|white)[ -]?list|violation|violat(?:es|ed|ing)|prohibited
 (?:transmission|transaction) (?:refused|rejected)|administrative(?:ly)? (?:prohibit|den|reject|block)
@@ -86,13 +87,13 @@ too many|too (?:fast|frequent|quickly)|rate[ -]?limit|throttl|unexpected volume|
 (?:message|sending|connection|hourly|daily|mail|recipient|receiving) (?:rate|frequency)
 (?:concurrent|simultaneous) (?:connection|session)|receiving mail at a rate
 exceeded? .{0,40}(?:connection|rate|messages? (?:per|limit)|per (?:hour|minute|day)|recipients)
-(?:message|mail|e-?mail|msg|content|data) (?:\w+ ){0,3}(?:too|exceed\w*) ?(?:big|large|long|fixed|
+(?:message|mail|e-?mail|msg|content|data) (?:\w{1,20} ){0,3}(?:too|exceed\w{0,20}) ?(?:big|large|long|fixed|
   maximum|the maximum|the size|size)
 (?:message|mail|file) size (?:exceed|limit|is)|size (?:of (?:the|this|your) (?:message|mail))|
   message (?:size|length)
 larger than (?:the )?(?:current|maximum|allowed|limit|system|permitted)
-exceed\w* (?:the )?(?:maximum |fixed |administrative |allowed |permitted |max\.? )*(?:message|mail|size|
-  length|file)
+exceed\w{0,20} (?:the )?(?:maximum |fixed |administrative |allowed |permitted |max\.? ){0,4}(?:message|
+  mail|size|length|file)
 not rfc|non[ -]?rfc|rfc ?(?:2822|5322|5321|822|2821)[ -]?(?:compliant|violation|non)
 (?:multiple|duplicate|missing|malformed) (?:from|subject|date|message-id|header)|bare (?:lf|cr|newline|
   linefeed)s?
@@ -102,10 +103,10 @@ FULL = _theme(r"""
 (?:mail ?box|mail ?drop|inbox|mail ?folder|account|user|recipient|quota|disk|spool|storage|space|
   mail ?system|destination|system|maildir)(?:'s)? ?(?:mail ?box |storage |disk |quota |space |for |
   this |of |user |recipient |@ |host |has |is |was |are |been |currently |now |too |at |its |the |
-  \w+'s ){0,6}(?:full|over ?(?:the |its )?quota|exceed\w*|over ?(?:its |the )?(?:limit|size|allocat|
+  \w{1,20}'s ){0,6}(?:full|over ?(?:the |its )?quota|exceed\w{0,20}|over ?(?:its |the )?(?:limit|size|allocat|
   drawn)|out of (?:space|disk)|quota|over-?quota|limit exceeded|lacks? .{0,10}(?:space|storage)|
   insufficient)
-(?:over|exceed\w*|above|beyond|out of|reached|at) (?:the |its |their |his |your |allowed |maximum |max |
+(?:over|exceed\w{0,20}|above|beyond|out of|reached|at) (?:the |its |their |his |your |allowed |maximum |max |
   user |mail |disk |mailbox |storage |e-?mail |assigned |allocated |size ){0,5}(?:quota|storage|
   mailbox (?:size|limit|quota)|disk space|allocat)
 (?:insufficient|not enough|no|out of|lack of|low) (?:available |free |disk |system |storage |mail ?box |
@@ -123,16 +124,16 @@ SUSPENDED = _theme(r"""
 (?:disabled|suspended|inactive|deactivated|locked|frozen|dormant|expired|restricted|blocked) (?:due |
   because |e-?mail |mail |user |recipient ){0,3}(?:user|recipient|mailbox|account|address|alias|inbox)
 on (?:vacation )?hold|has not been used|(?:due to|for|because of) (?:inactivity|abuse|non[ -]?payment)
-sleeping|not collecting mail|only accept\w* mail from
+sleeping|not collecting mail|only accept\w{0,20} mail from
 """)
 
 NO_MAIL_HERE = _theme(r"""
 null ?mx|no smtp service
 (?:domain|host|server|system|site)(?: @| host)? (?:that |which )?(?:does not|doesn't|do not|is not|
   never|will not|won't|no longer|cannot|isn't) (?:currently |ever |set up to |
-  configured to )?(?:accept(?:s|ing)?|receiv\w+|tak(?:e|ing)|hav\w+|handl\w+) {mail}
+  configured to )?(?:accept(?:s|ing)?|receiv\w{1,20}|tak(?:e|ing)|hav\w{1,20}|handl\w{1,20}) {mail}
 (?:we|i) (?:do not|don't) accept {mail}$|does not accept {mail}\b(?! from)
-no longer (?:accepts?|receiv\w+) {mail}
+no longer (?:accepts?|receiv\w{1,20}) {mail}
 """)
 
 MOVED = _theme(r"""
@@ -149,29 +150,30 @@ NO_HOST = _theme(r"""
   nodename)(?: (?:or domain name|name|server|part|of|the|recipient|address|for|@|host|\(?mx\)?|named|
   called|entry|record|records|lookup|was|is|has|could|be|which|this|in|domain|:|
   -)){0,8} ?:? ?(?:not found|unknown|does not exist|doesn't exist|cannot be found|not be found|
-  can't be found|isn't in dns|non-?exist\w*|no such|not exist|unresolvable|cannot be resolved|
-  not be resolved|not (?:registered|known|resolv\w*)|invalid|has no (?:mx|a\b|mail|address|dns)|
+  can't be found|isn't in dns|non-?exist\w{0,20}|no such|not exist|unresolvable|cannot be resolved|
+  not be resolved|not (?:registered|known|resolv\w{0,20})|invalid|has no (?:mx|a\b|mail|address|dns)|
   has (?:an )?illegal|couldn't be found)
-(?:unknown|no such|invalid|non-?existent|bad|unresolv\w+|can't find|could not find|couldn't find|
+(?:unknown|no such|invalid|non-?existent|bad|unresolv\w{1,20}|can't find|could not find|couldn't find|
   cannot find|unable to find|unable to resolve|could not resolve|cannot resolve|couldn't resolve|
-  unrout\w+) (?:any |the |a |remote |mail |e-?mail |destination |recipient |route to |that |mx |
+  unrout\w{1,20}) (?:any |the |a |remote |mail |e-?mail |destination |recipient |route to |that |mx |
   address for |\(?mx\)? ){0,4}(?:host|domain|mail ?server|mail exchanger|destination system|hostname|
   dns name|mx record|mx|destination server|nodename)\b(?! (?:said|says|told))
 bad destination (?:host|system|domain)|name or service not known|nodename nor servname|nxdomain
-non-?exist\w* (?:domain|host|name)|unrout\w+ (?:mail )?(?:address|domain)|can't be resolved
-no (?:mx|a|mail) (?:or a )?(?:record|host)s?|no mx found|mx records? point\w* to non|all relevant mx records
+non-?exist\w{0,20} (?:domain|host|name)|unrout\w{1,20} (?:mail )?(?:address|domain)|can't be resolved
+no (?:mx|a|mail) (?:or a )?(?:record|host)s?|no mx found|mx records? point\w{0,20} to non
+all relevant mx records
 no mail (?:server|host|exchanger)|unable to route|cannot route|illegal host
-dns\w* .{0,30}(?:non-?existent|not exist|not found|nxdomain)
+dns.{0,40}(?:non-?existent|not exist|not found|nxdomain)
 """)
 
 NOBODY = _theme(r"""
-(?:no|unknown|invalid|non-?exist\w*|bad|illegal|incorrect|wrong|undefined|unrecogni[sz]ed|unrout\w+|
-  undeliverable|unresolv\w+|not a (?:valid|known|local)|no such|no valid|no local|no matching|
+(?:no|unknown|invalid|non-?exist\w{0,20}|bad|illegal|incorrect|wrong|undefined|unrecogni[sz]ed|unrout\w{1,20}|
+  undeliverable|unresolv\w{1,20}|not a (?:valid|known|local)|no such|no valid|no local|no matching|
   unable to find|could not find|couldn't find|can't find|cannot find|not our|obsolete|deleted|
   terminated|closed|discontinued|former) (?:@ )?{whose}\b(?! (?:full|has moved))
 {who}\b {being}(?:unknown|not known|not (?:be )?found|not exist|doesn't exist|don't exist|
-  no longer exist\w*|not (?:a |an )?(?:valid|local|real|recogni[sz]ed|registered|listed|existing|
-  present|defined|deliverable|available here|correct|customer)|invalid|non-?exist\w*|un(?:recogni[sz]ed|
+  no longer exist\w{0,20}|not (?:a |an )?(?:valid|local|real|recogni[sz]ed|registered|listed|existing|
+  present|defined|deliverable|available here|correct|customer)|invalid|non-?exist\w{0,20}|un(?:recogni[sz]ed|
   registered|deliverable|routeable|routable)|no such|no longer (?:valid|in use|available|active|used|
   recogni[sz]ed|here|on (?:this|our))|(?:been )?(?:deleted|removed|closed|terminated|cancell?ed|
   discontinued|retired|purged)|isn't (?:valid|registered|known|listed)|can't be found|wasn't found|
@@ -185,7 +187,7 @@ recipient (?:address )?(?:rejected ?)?: ?(?:access denied|undeliverable|user (?:
   invalid|no such|unknown)
 5\.1\.[01] address rejected
 recipient address rejected\.?(?: \[ host \])?$|no mailbox (?:here )?by that name
-(?:recipient|exrecip|recip) ?not ?found|resolver[. ]adr[. ]\w*(?:notfound|invalid)
+(?:recipient|exrecip|recip) ?not ?found|resolver[. ]adr[. ]\w{0,20}(?:notfound|invalid)
 mailbox (?:not (?:found|available|exist|known)|unavailable|name not allowed|does not|isn't)
 address (?:unknown|not found|lookup failed)|name not (?:found|recogni[sz]ed)|user id (?:unknown|not found)
 this (?:address|user|account|mailbox) (?:no longer|does not|doesn't|isn't|has been (?:closed|deleted|
@@ -207,7 +209,7 @@ time[d -]? ?out|expired|connection (?:refused|reset|closed|lost|dropped|failed|d
 (?:unable to|could not|couldn't|cannot) (?:connect|contact)|no route|unreachable|not reach|
   network (?:error|is)
 giving up|too long|retr(?:y|ies)|loop|too many hops|mail (?:server )?(?:is )?(?:down|unavailable)
-out of memory|(?:system|internal|local|mailer|i/o|read) (?:error|failure|problem)|config\w* (?:error|
+out of memory|(?:system|internal|local|mailer|i/o|read) (?:error|failure|problem)|config\w{0,20} (?:error|
   problem)
 service (?:unavailable|not available)|relay|command (?:failed|output|time|line)
 """)

@@ -8,12 +8,15 @@ from flufl.bounce import all_failures
 
 from bot.audience.bounces.opened import TROUBLE, parsed
 
+LINES = 1_500  # that are shown to rules which we did not write: they ask every line for everything
+WIDTH = 500
+
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)  # it logs what it cannot read, in full
 
 
 def guessed_address(raw: bytes) -> str | None:
     """The one address that could not be reached; None where it is not just one."""
-    mail = parsed(raw)
+    mail = parsed(raw, lines=LINES, width=WIDTH)
     if mail is None:
         return None
     try:

@@ -11,9 +11,9 @@ bo[iî]te .{0,40}pleine|quota (?:est )?dépassé|espace .{0,20}insuffisant|messa
 (?:buz[oó]n|casilla|cuenta|cuota)\b.{0,40}(?:llen[oa]|exced|super|sin espacio)
 (?:casella|quota)\b.{0,40}(?:pien[ao]|superat|esaurit)|(?:caixa|cota|quota)\b.{0,40}(?:chei[ao]|excedi|
   lotad)
-(?:postvak|mailbox|brievenbus)\b.{0,30}\bvol\b|(?:inkorg|brevlåda|postkasse)\w* .{0,20}(?:full|fuld)
-skrzynk\w+ .{0,30}(?:pełn|przepełn)|przekroczon\w* (?:limit|pojemno|quota)|kotas?\w* .{0,20}(?:aş|dol)
-(?:ящик|квот)\w*.{0,40}(?:переполн|превыш|заполн)|(?:превыш|переполн)\w*.{0,30}(?:квот|ящик|лимит)
+(?:postvak|mailbox|brievenbus)\b.{0,30}\bvol\b|(?:inkorg|brevlåda|postkasse).{0,35}(?:full|fuld)
+skrzynk\w{1,20} .{0,30}(?:pełn|przepełn)|przekroczon\w{0,20} (?:limit|pojemno|quota)|kotas?.{0,35}(?:aş|dol)
+(?:ящик|квот).{0,55}(?:переполн|превыш|заполн)|(?:превыш|переполн).{0,45}(?:квот|ящик|лимит)
 (?:メール|受信|ボックス|容量|ディスク|サイズ).{0,20}(?:いっぱい|一杯|超過|超え|不足|オーバー|満)
 (?:邮箱|信箱|空间|容量|郵箱|硬盘|配额).{0,12}(?:满|滿|不足|超|已用完)|(?:사서함|편지함|용량|
   메일함).{0,15}(?:가득|초과|부족|꽉)
@@ -25,7 +25,7 @@ SUSPENDED = alternatives(r"""
 (?:cuenta|buz[oó]n|usuario)\b.{0,30}(?:desactivad|suspendid|inactiv|bloquead|deshabilitad)
 (?:conta|caixa|usuário)\b.{0,30}(?:desativad|suspens|inativ|bloquead)
 (?:account|utente|casella)\b.{0,30}(?:disabilitat|sospes|disattivat|bloccat)
-(?:аккаунт|ящик|учетная запись|пользователь)\w*.{0,30}(?:заблокир|отключ|неактив|приостанов)
+(?:аккаунт|ящик|учетная запись|пользователь).{0,45}(?:заблокир|отключ|неактив|приостанов)
 (?:账号|帐号|用户|邮箱|账户|帐户|帳號).{0,10}(?:停用|冻结|锁定|禁用|被禁|暂停|鎖定|凍結)
 (?:アカウント|メールボックス|ユーザー?).{0,15}(?:停止|無効|休止|凍結|ロック)
 """)
@@ -34,11 +34,11 @@ NO_HOST = alternatives(r"""
 (?:domäne|rechner|server)\b.{0,30}(?:existiert nicht|unbekannt|nicht gefunden)
 (?:domaine|hôte|serveur)\b.{0,30}(?:inconnu|n'existe pas|introuvable)
 (?:dominio|servidor)\b.{0,30}(?:no existe|desconocid|non esiste|sconosciut)|dom[ií]nio\b.{0,30}não existe
-домен\w*.{0,30}(?:не существует|не найден)|域名.{0,10}不存在|ドメイン.{0,20}(?:存在しません|見つかりません)
+домен.{0,45}(?:не существует|не найден)|域名.{0,10}不存在|ドメイン.{0,20}(?:存在しません|見つかりません)
 """)
 
 NOBODY = alternatives(r"""
-(?:empfänger|adresse|postfach|benutzer|konto|teilnehmer|adressat)\w*\b.{0,60}(?:unbekannt|
+(?:empfänger|adresse|postfach|benutzer|konto|teilnehmer|adressat).{0,75}(?:unbekannt|
   existiert nicht|nicht (?:gefunden|bekannt|vorhanden|gültig)|ungültig|gelöscht|gibt es nicht|nicht mehr)
 unbekannter? (?:empfänger|benutzer|nutzer|adress)|keine? (?:solche[rs]? )?(?:benutzer|postfach|
   empfänger|konto)
@@ -53,20 +53,20 @@ unbekannter? (?:empfänger|benutzer|nutzer|adress)|keine? (?:solche[rs]? )?(?:be
   não (?:foi )?(?:possível )?encontrad|inválid|excluíd)
 (?:gebruiker|ontvanger|adres|postvak|geadresseerde)\b.{0,50}(?:onbekend|bestaat niet|niet gevonden|
   ongeldig|niet bekend)|onbekende (?:gebruiker|ontvanger)
-(?:användare|mottagare|adress|bruger|modtager|bruker|mottaker)\w*\b.{0,40}(?:okänd|finns (?:inte|ej)|
+(?:användare|mottagare|adress|bruger|modtager|bruker|mottaker).{0,55}(?:okänd|finns (?:inte|ej)|
   ukendt|findes ikke|ukjent|finnes ikke|eksisterer ikke)|(?:okänd|ukendt|ukjent) (?:användare|mottagare|
   bruger|modtager|bruker|mottaker)
-(?:käyttäj|vastaanottaj|osoit)\w*.{0,40}(?:tuntematon|ei löydy|ei ole olemassa)
-(?:пользовател|получател|адресат|адрес|ящик|учетн|аккаунт|абонент)\w*.{0,50}(?:не найден|не существует|
+(?:käyttäj|vastaanottaj|osoit).{0,55}(?:tuntematon|ei löydy|ei ole olemassa)
+(?:пользовател|получател|адресат|адрес|ящик|учетн|аккаунт|абонент).{0,65}(?:не найден|не существует|
   неизвест|недействит|не зарегистр|отсутствует|удален|неверн|несуществ)
-(?:нет (?:такого|такой|почтового)|неизвестн\w+|несуществующ\w+|неверн\w+|
-  недействительн\w+) (?:пользовател|получател|адрес|ящик|учетн|почтов)
-(?:користувач|одержувач|скриньк)\w*.{0,40}(?:не (?:знайден|існує)|невідом)
-(?:użytkownik|adresat|adres|skrzynk|konto)\w*.{0,40}(?:nie istnieje|nieznan|nie znalezion|nieprawidłow)|
+(?:нет (?:такого|такой|почтового)|неизвестн\w{1,20}|несуществующ\w{1,20}|неверн\w{1,20}|
+  недействительн\w{1,20}) (?:пользовател|получател|адрес|ящик|учетн|почтов)
+(?:користувач|одержувач|скриньк).{0,55}(?:не (?:знайден|існує)|невідом)
+(?:użytkownik|adresat|adres|skrzynk|konto).{0,55}(?:nie istnieje|nieznan|nie znalezion|nieprawidłow)|
   nieznany (?:użytkownik|adresat|odbiorca)
-(?:uživatel|příjemce|adres|schránk|používateľ)\w*.{0,40}(?:neexist|neznám|nenalezen|nebyl)
-(?:kullanıcı|alıcı|adres|hesap)\w*.{0,40}(?:bulunamad|mevcut değil|bilinmiyor|geçersiz)
-(?:felhasználó|címzett|postafiók)\w*.{0,40}(?:ismeretlen|nem (?:létez|található))
+(?:uživatel|příjemce|adres|schránk|používateľ).{0,55}(?:neexist|neznám|nenalezen|nebyl)
+(?:kullanıcı|alıcı|adres|hesap).{0,55}(?:bulunamad|mevcut değil|bilinmiyor|geçersiz)
+(?:felhasználó|címzett|postafiók).{0,55}(?:ismeretlen|nem (?:létez|található))
 (?:χρήστης|παραλήπτης|διεύθυνση).{0,40}(?:άγνωστ|δεν (?:υπάρχει|βρέθηκε))
 (?:المستخدم|المستلم|العنوان|البريد|الحساب).{0,40}(?:غير (?:موجود|معروف|صالح)|لا يوجد)
 (?:ผู้ใช้|ผู้รับ|ที่อยู่|บัญชี).{0,30}(?:ไม่พบ|ไม่มี|ไม่รู้จัก)|ไม่พบ(?:ผู้ใช้|ผู้รับ|ที่อยู่)

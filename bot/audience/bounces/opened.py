@@ -26,8 +26,7 @@ MOST_BLOCKS = 60  # recipients of one report
 TROUBLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError)
 
 _NESTING = re.compile(rb"boundary|message/", re.IGNORECASE)
-_LONG_LINES = re.compile(rb"([^\n]{%d})[^\n]+" % LONGEST_LINE)
-_FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:[ \t]*(.*)")
+_FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*+:[ \t]*+(.*)")
 _NOT_SEEN = re.compile(r"(?is)<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)")
 _BREAKING = re.compile(r"(?i)<(?:br|/?p|/?div|/?tr|/?li|/?h\d|/?table|hr)\b[^<>]*>")
 _TAG = re.compile(r"<[/a-zA-Z!?][^<>@]*>")
@@ -56,9 +55,9 @@ def opened(raw: bytes) -> Opened:
         return _as_text(_cut(raw))
 
 
-def parsed(raw: bytes) -> Message | None:
+def parsed(raw: bytes, *, lines: int = MOST_LINES, width: int = LONGEST_LINE) -> Message | None:
     """The mail by the parser of the standard library; None where it would take too long or gave up."""
-    raw = _cut(raw)
+    raw = _cut(raw, lines, width)
     if len(_NESTING.findall(raw)) > MOST_PARTS:
         return None
     try:
@@ -67,10 +66,10 @@ def parsed(raw: bytes) -> Message | None:
         return None
 
 
-def _cut(raw: bytes) -> bytes:
+def _cut(raw: bytes, lines: int = MOST_LINES, width: int = LONGEST_LINE) -> bytes:
+    """Its first lines, each cut to size."""
     raw = raw[:LARGEST].replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\0", b"")
-    raw = _LONG_LINES.sub(rb"\1", raw)
-    return b"\n".join(raw.split(b"\n", MOST_LINES)[:MOST_LINES])
+    return b"\n".join(line[:width] for line in raw.split(b"\n", lines)[:lines])
 
 
 def _as_text(raw: bytes) -> Opened:
@@ -168,7 +167,7 @@ def _head(mail: Message) -> Fields:
 
 
 def _words(value: str) -> str:
-    value = re.sub(r"\s*\n\s*", " ", value)
+    value = " ".join(line.strip() for line in value.split("\n"))
     value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if "=?" not in value:
         return value

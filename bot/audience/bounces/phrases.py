@@ -19,8 +19,8 @@ _URL = re.compile(r"\bhttps?://\S+|\bwww\.\S+")
 _ADDRESS = re.compile(r"<?[^\s<>(),;:\"'\[\]@]{1,256}@[^\s<>(),;:\"'\[\]@]{1,256}>?")
 _HOST = re.compile(r"(?<![\w.-])(?=[\w.-]{0,64}[^\W\d_])[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}\.?(?![\w.])")
 _LISTS = re.compile(
-    r"\S*(?:spamhaus|spamcop|sorbs|abuseat|uceprotect|sender(?:score|base)|barracudacentral|mailspike"
-    r"|dnsbl|\brbl\b|blacklist|blocklist)\S*"
+    r"spamhaus|spamcop|sorbs|abuseat|uceprotect|sender(?:score|base)|barracudacentral|mailspike"
+    r"|dnsbl|\brbl\b|blacklist|blocklist"
 )
 _MARKS = str.maketrans({"’": "'", "`": "'", "´": "'"} | dict.fromkeys('"“”*_#', " "))
 
@@ -62,7 +62,8 @@ _RULES = tuple(
 def normal(text: str) -> str:
     """Words as the themes are written: lower case, one blank between, no addresses, hosts or links."""
     text = unicodedata.normalize("NFKC", text[:LONGEST]).translate(_MARKS).casefold()[:LONGEST]
-    text = _URL.sub(" ", _LISTS.sub(" blocklist ", text))
+    text = " ".join("blocklist" if _LISTS.search(word) else word for word in text.split())
+    text = _URL.sub(" ", text)
     text = _ADDRESS.sub(" @ ", text)
     text = _HOST.sub(" host ", text)
     return " ".join(text.split())

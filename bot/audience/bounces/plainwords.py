@@ -35,8 +35,8 @@ unzustellbar|nicht zustellbar|non remis|non distribu|no se (?:ha podido|pudo) en
 mancata consegna|не ?доставлен|配信|配達|送信でき|エラー通知|退信|投递失败|반송|전송 실패
 """)
 _OPENING = _any(r"""
-following (?:address|recipient|e-?mail)\w*.{0,80}(?:fail|error|problem|reject|undeliver|not)
-(?:could|was|can) ?not (?:be )?(?:deliver|reach)\w*|wasn't able to deliver|unable to deliver|undeliverable
+following (?:address|recipient|e-?mail).{0,90}(?:fail|error|problem|reject|undeliver|not)
+(?:could|was|can) ?not (?:be )?(?:deliver|reach)|wasn't able to deliver|unable to deliver|undeliverable
 delivery (?:to the following|has failed|failed|error)|did not reach the following|permanent (?:fatal )?error
 transcript of session|returned to (?:sender|you)|mail delivery (?:sub)?system|reason: \d\d\d
 error (?:has )?occurred while (?:attempting|trying) to deliver|there was an error delivering
@@ -48,13 +48,13 @@ _ANSWER = re.compile(r"(?m)(?:^|[\s:'(])[45]\d\d[ -]+(?:[45]\.\d{1,3}\.\d{1,3}\b
 _FORWARDED = re.compile(r"(?im)^[> ]*from:.{0,60}(?:mailer-?daemon|postmaster@|mail delivery sub).*$")
 _COPY = _any(
     r"""
--{2,}[ -]*(?:this is a copy|below this line|original message|unsent message|message (?:header|follows|
+--[ -]*+(?:this is a copy|below this line|original message|unsent message|message (?:header|follows|
   text|body))
--{2,}[ -]*(?:returned message|a copy|copy of|the (?:header|body|original)|enclosed|your (?:message|
+--[ -]*+(?:returned message|a copy|copy of|the (?:header|body|original)|enclosed|your (?:message|
   mail)|start of)
--{2,}[ -]*(?:undelivered|header|included|full|begin)
+--[ -]*+(?:undelivered|header|included|full|begin)
 (?:original|unsent|returned|bounced|your) (?:message|mail|
-  e-?mail)(?: headers?)?(?: text)?(?: is)? ?(?:follows?|below|:|-{3,})
+  e-?mail)(?: headers?)?(?: text)?(?: is)? ?(?:follows?|below|:|---)
 message headers? follows?|below is (?:a copy|the|your)|included is a copy|here is (?:a copy|the|your)
 the (?:header|body|text|first) of (?:the|your) (?:original )?(?:message|mail)
 (?:a |the )?copy of (?:the|your) (?:original )?(?:message|mail)|original headers?:|headers? (?:of the|

@@ -233,4 +233,4 @@ def _check_legal_lines(message: Message, unsubscribe_url: str, postal_address: s
 def _anyhow(postal_address: str) -> re.Pattern[str]:
     """Finds the address in a casefolded body however its lines are broken and its tags set."""
     letters = _NO_LETTERS.sub("", postal_address.casefold())
-    return re.compile(r"(?:<[^>]*>|[^\w<]|_)*".join(map(re.escape, letters)))
+    return re.compile(r"(?:<[^<>]*>|[^\w<]|_)*+".join(map(re.escape, letters)))

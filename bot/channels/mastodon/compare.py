@@ -22,7 +22,7 @@ def plain_text(content: str) -> str:
     """The words of a status's HTML: paragraphs and line breaks kept, tags dropped."""
     content = re.sub(r"<br\s*/?>", "\n", content)
     content = re.sub(r"</p>\s*<p[^>]*>", "\n\n", content)
-    return html.unescape(re.sub(r"<[^>]+>", "", content)).strip()
+    return html.unescape(re.sub(r"<[^>]+(?:>|\Z)", "", content)).strip()
 
 
 def same_words(one: str, other: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 
-_TOKEN = re.compile(r"\d+(?::|%3[Aa])[A-Za-z0-9_-]{20,}")
+_TOKEN = re.compile(r"(?<![0-9])[0-9]++(?::|%3[Aa])[A-Za-z0-9_-]{20,}")
 _LIBRARIES = ("httpx", "httpcore", "telegram", "asyncio")
 # A line for each request, and a traceback for an answer that the channel reports anyway.
 _NOISE = {"httpx": logging.WARNING, "telegram.request.BaseRequest": logging.CRITICAL}
