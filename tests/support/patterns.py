@@ -179,7 +179,8 @@ def _asked(name: str, trees: Sequence[ast.Module]) -> tuple[str, ...]:
                 bases.add(id(node.value))
         if any(_is(node, name) and id(node) not in bases and _is_read(node) for node in ast.walk(tree)):
             found.add(_bound(tree, name) or "finditer")
-    return tuple(sorted(found)) or ("finditer",)
+    bound = next((way for tree in trees if (way := _bound(tree, name))), "finditer")
+    return tuple(sorted(found)) or (bound,)
 
 
 def _bound(tree: ast.Module, name: str) -> str:
