@@ -9,7 +9,6 @@ from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bot.app.rendered import rendering_findings
 from bot.app.workspace import Workspace
 from bot.checks import check_item, check_queue
 from bot.errors import QueueError
@@ -33,6 +32,8 @@ class Checked:
 
 def findings_of(workspace: Workspace, items: Iterable[Item]) -> tuple[Finding, ...]:
     """What each item's own checks say, and whether every part of it can be made."""
+    from bot.app.rendered import rendering_findings  # the whole site: too much for 'bot add'
+
     now = datetime.now(workspace.settings.publication.timezone)
     found = list[Finding]()
     for item in items:

@@ -13,7 +13,7 @@ from bot.app.syndication import whole
 from bot.app.words import post_words
 from bot.app.workspace import Workspace
 from bot.errors import ConfigError, StoreError, UserError, fault_of
-from bot.model import Finding, Form, Issue, Item, Level, Newsletter, Post
+from bot.model import Finding, Issue, Item, Level, Newsletter, Post
 from bot.rendering.issue import render_issue
 from bot.rendering.markdown import plain_because
 
@@ -46,7 +46,7 @@ def _parts(workspace: Workspace, item: Item, now: datetime) -> Iterator[tuple[st
     """Each thing that is made of the item, by name, and how."""
     for newsletter in workspace.settings.mailings:
         if item.is_for(newsletter.name):
-            yield f"the mail of {newsletter.name}", partial(_mails, workspace, item, newsletter, now)
+            yield f"the mail of {newsletter.name}", partial(_mail, workspace, item, newsletter, now)
     for posting in workspace.settings.postings:
         if item.is_for(posting.channel):
             post = Post(channel=posting.channel, slot=now, item=item)
@@ -54,11 +54,10 @@ def _parts(workspace: Workspace, item: Item, now: datetime) -> Iterator[tuple[st
     yield "a page of the archive or a feed", partial(_pages, workspace, item, now)
 
 
-def _mails(workspace: Workspace, item: Item, newsletter: Newsletter, now: datetime) -> None:
-    """HTML and text in every form that a reader may wish."""
+def _mail(workspace: Workspace, item: Item, newsletter: Newsletter, now: datetime) -> None:
+    """HTML and text, as the only item of an issue; the other forms say less of the same."""
     issue = Issue(newsletter=newsletter.name, number=1, slot=now, items=(item,))
-    for form in Form:
-        render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates, form=form)
+    render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
 
 
 def _pages(workspace: Workspace, item: Item, now: datetime) -> None:
