@@ -31,9 +31,17 @@ class Checked:
 
 
 def findings_of(workspace: Workspace, items: Iterable[Item]) -> tuple[Finding, ...]:
-    """What each item's own checks say."""
-    today = datetime.now(workspace.settings.publication.timezone).date()
-    return tuple(finding for item in items for finding in check_item(item, today=today))
+    """What each item's own checks say, and whether every part of it can be made."""
+    from bot.app.rendered import rendering_findings  # the whole site: too much for 'bot add'
+
+    now = datetime.now(workspace.settings.publication.timezone)
+    found = list[Finding]()
+    for item in items:
+        own = check_item(item, today=now.date())
+        found += own
+        if not any(finding.level is Level.BLOCK for finding in own):
+            found += rendering_findings(workspace, item, now)
+    return tuple(found)
 
 
 def check_items(workspace: Workspace, names: Sequence[str] = ()) -> Checked:

@@ -148,10 +148,12 @@ async def prepare(
 
     await all_of(of_channel(name, places) for name, places in _by_channel(workspace, whats).items())
     found = [words[place] for place in range(len(whats))]
+    outgoing = tuple(each for each in found if isinstance(each, Outgoing))
+    left_out = (line for out in outgoing for line in out.left_out)
     return Tick(
         plan=plan,
-        outgoing=tuple(each for each in found if isinstance(each, Outgoing)),
-        problems=(*problems, *(each for each in found if isinstance(each, str))),
+        outgoing=outgoing,
+        problems=(*problems, *(each for each in found if isinstance(each, str)), *left_out),
     )
 
 
@@ -231,7 +233,9 @@ def _words(workspace: Workspace, what: Issue | Post) -> Outgoing | str:
     """Final words; or why it cannot be rendered: that is told, and it stays due."""
     try:
         if isinstance(what, Issue):
-            return replace(issue_words(workspace, what), variants=issue_variants(workspace, what))
+            out = issue_words(workspace, what)
+            assert isinstance(out.what, Issue)  # noqa: S101 -- the same, perhaps without some items
+            return replace(out, variants=issue_variants(workspace, out.what))
         return post_words(workspace, what)
     except (UserError, DeliveryError) as error:
         return f"{what.id}: {error}"

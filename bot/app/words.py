@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.app.workspace import Workspace
 from bot.audience.tokens import unsubscribe_token
+from bot.errors import StoreError, UserError, fault_of
 from bot.model import Form, Issue, Message, Newsletter, Post, Recipient, Variant
 from bot.rendering.issue import HTML_BYTES, render_issue
 from bot.rendering.personal import personalised
@@ -24,10 +25,42 @@ class Outgoing:
     recipients: int
     length: int
     limit: int
+    left_out: tuple[str, ...] = ()  # items of the plan that cannot be rendered, and why
 
 
 def issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
-    """The ordinary final words of an issue and how many readers it has."""
+    """The ordinary final words of an issue and how many readers it has.
+
+    An item that cannot be rendered even by itself stays out, by name, and waits; the others go. Where no
+    item can be, the fault is not an item's: it is raised.
+    """
+    try:
+        return _issue_words(workspace, issue)
+    except StoreError:
+        raise
+    except Exception:
+        faults = {item.id: _fault(workspace, replace(issue, items=(item,))) for item in issue.items}
+        kept = tuple(item for item in issue.items if not faults[item.id])
+        if len(kept) in (0, len(issue.items)):
+            raise
+        left_out = tuple(f"{name}: left out of {issue.id}: {why}" for name, why in faults.items() if why)
+        return replace(_issue_words(workspace, replace(issue, items=kept)), left_out=left_out)
+
+
+def _fault(workspace: Workspace, issue: Issue) -> str:
+    """Why this cannot be rendered; empty when it can."""
+    try:
+        _issue_words(workspace, issue)
+    except StoreError:
+        raise
+    except UserError as error:
+        return str(error)
+    except Exception as error:
+        return f"could not be rendered: {fault_of(error)}; please report it"
+    return ""
+
+
+def _issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
     newsletter = workspace.newsletter(issue.newsletter)
     message = render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
     return Outgoing(

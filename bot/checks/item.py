@@ -19,6 +19,7 @@ LONGEST = {
     "content_warning": 500,
     "alt": 2_000,
     "summary": 3_000,
+    "body": 60_000,  # no mail holds more
 }
 
 

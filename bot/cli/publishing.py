@@ -119,11 +119,14 @@ def preview_command(
     here = opened(workspace, readonly=True)
     now = _now(here, now_text, dry_run=True)
     if dry_run:
-        _show_words(draft(here, items, newsletter=newsletter, now=now))
+        outgoing = draft(here, items, newsletter=newsletter, now=now)
+        _show_words(outgoing)
+        _warn_left_out(outgoing)
         return
     target = folder or here.outbox_folder / "preview"
     page, outgoing = preview(here, items, newsletter=newsletter, now=now, folder=target)
     _show_lengths(outgoing)
+    _warn_left_out(outgoing)
     if len({out.channel for out in outgoing}) < len(outgoing):
         click.echo(
             "Each channel posts one item per slot, the earliest is shown; 'bot plan' says when each goes out."
@@ -315,6 +318,12 @@ def _show_words(outgoing: Iterable[Outgoing]) -> None:
         for media in out.message.media:
             click.echo(f"Picture: {media.path.name}: {media.alt}")
         click.echo(f"\n{out.message.text.rstrip()}\n")
+
+
+def _warn_left_out(outgoing: Iterable[Outgoing]) -> None:
+    """The items that stay out of their issue, and why."""
+    for line in (line for out in outgoing for line in out.left_out):
+        warn(line)
 
 
 @click.command("send-test")

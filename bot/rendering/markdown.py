@@ -9,20 +9,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import nh3
 import regex
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
-from mdit_py_plugins.deflist import deflist_plugin
-from mdit_py_plugins.footnote import footnote_plugin
-from mdit_py_plugins.tasklists import tasklists_plugin
 from wcwidth import wcswidth
 
-MAX_NESTING = 24  # a list adds two levels of HTML for each; the whole mail must stay below MJML's cap
+from bot.rendering.parser import parsed, parser
+
 TOP_HEADING = 3  # h1 is the newsletter, h2 the item
 WIDE_TABLE = 34  # columns of text that still fit a narrow phone without breaking words
 
@@ -53,23 +49,29 @@ def to_html(markdown: str, *, anchor: str = "", direction: str = "ltr", top: int
     ``top`` is the level of its highest heading: 2 where the item is the page.
     """
     tokens = parse(markdown)
-    if _too_deep(tokens):
-        return _as_paragraphs(markdown)
     _demote_headings(tokens, top)
     _mark_direction(tokens, direction)
-    parser = _parser()
-    html = parser.renderer.render(_with_readable_tables(tokens), parser.options, {"docId": anchor or "n"})
+    made = parser()
+    html = made.renderer.render(_with_readable_tables(tokens), made.options, {"docId": anchor or "n"})
     html = html.replace('<hr class="footnotes-sep" />\n<section class="footnotes">', '<div class="notes">')
     return sanitised(html.replace("</section>", "</div>"))
 
 
 def parse(markdown: str) -> list[Token]:
-    """CommonMark with tables, notes, definitions and tasks; unsafe links and pictures already gone."""
-    tokens = _parser().parse(clean(markdown))
+    """CommonMark with tables, notes, definitions and tasks; unsafe links and pictures already gone.
+
+    Bounded in depth and well nested, whatever the text: see ``parser.parsed``.
+    """
+    tokens = parsed(clean(markdown)).tokens
     for token in tokens:
         if token.children:
             token.children = list(_harmless(token.children))
     return tokens
+
+
+def plain_because(markdown: str) -> str:
+    """Why the body's marks are not read and it is shown as plain paragraphs; empty where they are."""
+    return parsed(clean(markdown)).plain
 
 
 def clean(text: str) -> str:
@@ -110,30 +112,6 @@ def _mended(match: re.Match[str]) -> str:
 # --------------------------------------------------------------------------- parsing
 
 
-@cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING + 1})
-    parser.enable(["table", "strikethrough"])
-    parser.use(footnote_plugin).use(deflist_plugin).use(tasklists_plugin)
-    # Every link is read as one and ``_harmless`` decides; else "[x](javascript:y)" would stay in the text.
-    parser.validateLink = lambda url: True  # type: ignore[method-assign]
-    return parser
-
-
-def _too_deep(tokens: Sequence[Token]) -> bool:
-    """Whether the parser may have stopped reading: what lies deeper than its cap it drops in silence."""
-    return any(token.level >= MAX_NESTING or _depth(token.children or ()) > MAX_NESTING for token in tokens)
-
-
-def _depth(children: Sequence[Token]) -> int:
-    return max(accumulate(child.nesting for child in children), default=0)
-
-
-def _as_paragraphs(markdown: str) -> Markup:
-    blocks = re.split(r"\n\s*\n", clean(markdown).strip())
-    return Markup("").join(Markup("<p>{}</p>").format(block) for block in blocks)
-
-
 def _harmless(children: Sequence[Token]) -> Iterator[Token]:
     """The inline tokens without unsafe links (their words stay) and with pictures as links or words."""
     opened: list[bool] = []
@@ -147,8 +125,6 @@ def _harmless(children: Sequence[Token]) -> Iterator[Token]:
                 yield token
         elif token.type == "image":
             yield from _picture_as_link(token, inside_link=any(opened))
-        elif token.type == "html_inline":
-            yield _text("☑" if "checked=" in token.content else "☐")
         else:
             yield token
 

@@ -199,25 +199,26 @@ def _inline(node: SyntaxTreeNode) -> str:
 
 
 def _line(tokens: Sequence[Token]) -> str:
-    words, links = "", list[tuple[str, int]]()
+    words: list[str] = []
+    links: list[tuple[str, int]] = []
     for token in tokens:
         match token.type:
             case "link_open":
                 links.append((str(token.attrGet("href")), len(words)))
             case "link_close":
                 url, start = links.pop()
-                words = words[:start] + _link(words[start:], url)
+                words[start:] = [_link("".join(words[start:]), url)]
             case "softbreak":
-                words += " "
+                words.append(" ")
             case "hardbreak":
-                words += "\n"
+                words.append("\n")
             case "footnote_ref":
-                words += f"[{token.meta['id'] + 1}]"
+                words.append(f"[{token.meta['id'] + 1}]")
             case "s_open" | "s_close":
-                words += "~"
+                words.append("~")
             case _:
-                words += token.content
-    return words
+                words.append(token.content)
+    return "".join(words)
 
 
 def _link(words: str, url: str) -> str:
