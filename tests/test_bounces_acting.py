@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from bot.app.bounces import FAULTS, Readings, read_bounces, report, sweep_refusals
+from bot.app.bounces import Readings, read_bounces, report, sweep_refusals
 from bot.app.publish import tick
 from bot.app.workspace import Workspace
+from bot.audience.bounces.blaming import FAULTS
 from bot.audience.bounces.boxes import Maildir, make_maildir
 from bot.audience.tokens import unsubscribe_token
 from bot.errors import AudienceError
 from tests.support.bounces import complaint, dsn, plain
 from tests.support.commands import bot
 from tests.support.live_workspace import NOW, ROOT, addresses, mail_only
+from tests.support.mailed import mailed
 from tests.support.smtp_server import smtp_server
 
 BOUNCES = '\n[bounces]\naddress = "bounce@news.shelf.ngo"\nmaildir = "bounced"\n'
@@ -253,6 +255,7 @@ def test_an_unreadable_date_is_the_time_of_reading(post: Post) -> None:
 
 
 def test_what_is_our_fault_stops_the_channel_and_no_reader(post: Post) -> None:
+    mailed(post.here, 1, NOW - timedelta(hours=1))
     said = "550 5.7.26 Unauthenticated email from news.shelf.ngo is not accepted due to DMARC policy"
     for number in range(FAULTS - 1):
         post.put(dsn(said, "5.7.26", to=post.path(number)), str(number))
@@ -282,9 +285,11 @@ def test_words_of_anybody_hold_nothing(post: Post) -> None:
 
 
 def test_a_channel_that_was_released_is_not_held_again_by_the_same_mails(post: Post) -> None:
+    mailed(post.here, 1, NOW - timedelta(hours=1))
     for number in range(FAULTS):
         post.put(dsn("550 5.7.1 Message rejected as spam", "5.7.1", to=post.path(number)), str(number))
     post.read()
+    assert "mail" in post.here.ledger.holds()
     post.here.ledger.release("mail")
 
     post.read()

@@ -17,6 +17,7 @@ from bot.pace import Account
 from tests.support.bounces import complaint, dsn
 from tests.support.commands import Ran
 from tests.support.live_workspace import NOW, addresses, ended, mail_only, start
+from tests.support.mailed import subscribed_at
 from tests.support.smtp_server import Server, Taken, smtp_server
 
 MORE = '[bounces]\naddress = "bounce@news.shelf.ngo"\nmaildir = "bounced"\n'
@@ -57,12 +58,15 @@ async def run(here: Path, minutes: int, *words: str) -> Ran:
     return await ended(await start(here, NOW + timedelta(minutes=minutes), *(words or ("run", "--once"))))
 
 
-async def test_two_complaints_close_the_gate_until_a_person_says_go(tmp_path: Path) -> None:
+async def test_five_complaints_close_the_gate_until_a_person_says_go(tmp_path: Path) -> None:
     """From the reports of a provider through ``bot bounces`` to a run that sends nothing and says why."""
     async with smtp_server() as mail:
         here = made(tmp_path, mail, readers=10, more="[channels.mail.pace]\nper_hour = 5\n")
+        workspace = Workspace(here)
+        subscribed_at(workspace, NOW - timedelta(days=60))
+        workspace.release()
         await run(here, 0)
-        put(here, map(from_provider, mail.taken[:2]))
+        put(here, map(from_provider, mail.taken[:5]))
         read = await run(here, 10, "bounces")
         first = len(mail.taken)
         closed = await run(here, 120)
@@ -73,11 +77,11 @@ async def test_two_complaints_close_the_gate_until_a_person_says_go(tmp_path: Pa
 
         assert (first, between, len(mail.taken)) == (5, 5, 10)
 
-    said = "mail: paused, because 2 of the last 5 readers complained (the limit is 0.3%); find out why"
+    said = "mail: paused, because 5 of the last 5 readers complained (the limit is 0.3%); find out why"
     assert (read.code, closed.code, status.code, resumed.code, free.code) == (1, 1, 1, 0, 0)
     for words in (read.err, closed.err, " ".join(status.out.split())):
         assert said in words
-    assert "Stopped writing to 2 readers" in read.out
+    assert "Stopped writing to 5 readers" in read.out
 
 
 async def test_bounces_that_come_back_later_pause_it_too(tmp_path: Path, store_url: str) -> None:

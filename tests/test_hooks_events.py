@@ -138,7 +138,10 @@ def test_bounces_and_complaints_are_told(here: Workspace, server: HookServer) ->
     """Not our own faults; and the same mail counts once."""
     ana = joined(here)
     for digest, kind in (("1", "dead"), ("1", "dead"), ("2", "sender"), ("3", "complaint")):
-        here.bounces.record(Bounce(digest=digest, at=NOW, subscriber=ana, kind=kind, source="dsn"))
+        bounce = Bounce(digest=digest, at=NOW, subscriber=ana, kind=kind, source="dsn", signed=True)
+        here.bounces.record(bounce)
+    unsigned = Bounce(digest="4", at=NOW, subscriber=ana, kind="dead", source="text")
+    here.bounces.record(unsigned)  # anybody may have written it: no program is told
     here.bounces.suppress(ana, reason="complained", now=NOW)
 
     assert told(here, server) == [("bounced", "", ANA), ("complained", "", ANA), ("left", "", ANA)]

@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 
+from bot.app.faults import A_DAY, hold_blamed, readers_who_blame
 from bot.app.judging_once import OneTry
-from bot.app.publish import mass_channels
+from bot.app.unsigned import remove_by_unsigned, too_many_unsigned
 from bot.app.workspace import Workspace
 from bot.audience.bounces import Kind, Source, Verdict, mildest
+from bot.audience.bounces.blaming import SETTLED
 from bot.audience.bounces.boxes import SET_ASIDE, Box, Letter
-from bot.audience.bounces.deciding import reason_to_stop
+from bot.audience.bounces.deciding import evidence, most_unsigned, reason_to_stop
 from bot.audience.bounces.judging import judged
 from bot.audience.tokens import read_unsubscribe_token
 from bot.pace import Outcome
@@ -27,8 +29,6 @@ from bot.store.returns import Returned
 
 log = logging.getLogger(__name__)
 
-FAULTS = 5  # readers whose servers blame us within a day, before everything is held
-A_DAY = timedelta(days=1)
 OLDEST = timedelta(days=60)  # a mail that claims to be older is taken for as old as that
 _SAFELY = timedelta(minutes=10)  # clocks of several workers
 _SENT_BEFORE = timedelta(days=30)  # how far before the first bounce a letter may have gone out
@@ -49,6 +49,7 @@ class Readings:
     again: int = 0  # seen before
     strangers: int = 0  # about nobody on the list
     set_aside: int = 0  # could not be judged
+    unsigned: int = 0  # new ones that anybody may have written: with a bounce address, they change nothing
     stopped: Mapping[str, int]  # why readers are written to no longer, and how many
     problems: tuple[str, ...] = ()  # for a person
 
@@ -102,7 +103,7 @@ def report(workspace: Workspace, *, now: datetime, days: int = 30) -> BounceRepo
         since=since,
         returned=tuple(returns.returned(workspace.engine, since)),
         stopped=returns.stopped(workspace.engine, since),
-        faults=_faults(workspace, now - A_DAY),
+        faults=readers_who_blame(workspace, now),
     )
 
 
@@ -115,9 +116,11 @@ class _Desk:
         self._kinds: Counter[str] = Counter()
         self._stopped: dict[str, str] = {}  # reader: why
         self._pending: dict[str, list[Bounce]] = {}  # in a dry run: what would have been noted
+        self._doubtful: dict[str, str] = {}  # reader: why, by reports that anybody may have written
         self._accounts: set[str] = set()  # whose letters came back
         self.set_aside = self.lying_aside = 0
-        self._mails = self._left = self._again = self._strangers = self._new_faults = self._unsigned = 0
+        self._mails = self._left = self._again = self._strangers = self._new_faults = 0
+        self._complained = self._unsigned = 0
 
     # ------------------------------------------------------------------ mails
 
@@ -127,11 +130,12 @@ class _Desk:
         if all(verdict.kind.left_alone for verdict in verdicts):
             self._left += 1
             return False
-        digest, at = sha256(letter.raw).hexdigest()[:40], _sent_at(letter.raw, self._now)
+        digest = sha256(letter.raw).hexdigest()[:40]
         reader = self._signed(letter.raw)
         if reader:
+            at = _sent_at(letter.raw, self._now)
             return self._note(reader, mildest(verdicts), digest, at, signed=True)
-        taken = [self._by_address(verdict, digest, at) for verdict in verdicts]  # each of them
+        taken = [self._by_address(verdict, digest) for verdict in verdicts]  # each of them
         return all(taken)
 
     def _signed(self, raw: bytes) -> str | None:
@@ -144,14 +148,14 @@ class _Desk:
                 return reader
         return None
 
-    def _by_address(self, verdict: Verdict, digest: str, at: datetime) -> bool:
-        """Anybody can write a mail with an address in it: it is worth no more than words."""
+    def _by_address(self, verdict: Verdict, digest: str) -> bool:
+        """Anybody can write a mail with an address and a date in it: it is worth no more than words now."""
         if verdict.kind is Kind.COMPLAINT:
-            self._unsigned += 1
+            self._complained += 1
             return False
         reader = self._store.reader_of(address_key(verdict.address)) if verdict.address else None
         words = Verdict(kind=verdict.kind, source=Source.TEXT, code=verdict.code, words=verdict.words)
-        return self._note(reader or "", words, digest, at)
+        return self._note(reader or "", words, digest, self._now)
 
     def _note(
         self, reader: str, verdict: Verdict, digest: str, at: datetime, *, signed: bool = False
@@ -169,18 +173,22 @@ class _Desk:
                 source=verdict.source,
                 code=verdict.code,
                 said=verdict.words,
+                signed=signed,
+                heard_at=self._now,
             )
+            subscriptions = self._store.subscriptions(reader)  # a decision may end them
             if self._record(bounce) and signed and not self.dry_run:
-                self._weigh(bounce)
+                self._weigh(bounce, subscriptions)
         return True
 
-    def _weigh(self, bounce: Bounce) -> None:
-        """Tell the pace of the account that carried the letter; a reader counts once for each letter.
+    def _weigh(self, bounce: Bounce, subscriptions: Mapping[str, datetime]) -> None:
+        """Tell the pace of the account that carried the letter; a reader counts once, and not again later.
 
         Only with a token of ours, because anybody can write a report; and only what came lately, behind a
-        letter that it can be about: whoever has one letter can write any date into as many as they like. What
-        was refused while we were sending was counted then. After a crash it may be missing there, and is
-        never counted twice.
+        letter that it can be about: whoever has one letter can write any date into as many as they like. A
+        complaint of somebody who subscribed lately stops the mail to them and to nobody else. What was
+        refused while we were sending was counted then. After a crash it may be missing there, and is never
+        counted twice.
         """
         outcome = _OUTCOMES.get(Kind(bounce.kind))
         if outcome is None or bounce.at < self._now - _COUNTED:
@@ -192,8 +200,11 @@ class _Desk:
             return
         for other in self._store.history(bounce.subscriber):
             same = _OUTCOMES.get(Kind(other.kind)) is outcome and other.source != Source.SMTP
-            if same and other.digest != bounce.digest and other.at > letter.at - _SAFELY:
+            if same and other.signed and other.digest != bounce.digest:
                 return
+        subscribed = subscriptions.get(letter.newsletter, self._now)
+        if outcome is Outcome.COMPLAINT and subscribed > self._now - SETTLED:
+            return
         account = self._workspace.settings.pace_of(letter.channel).account
         self._workspace.pace.note(account, outcome)
         self._accounts.add(account)
@@ -214,6 +225,8 @@ class _Desk:
                 source=Source.SMTP,
                 code=code or str(letter.code),
                 said=letter.said[:200],
+                signed=True,
+                heard_at=self._now,
             )
         )
 
@@ -225,15 +238,15 @@ class _Desk:
         Whether it is new.
         """
         if self.dry_run:
-            known = [*self._store.history(bounce.subscriber), *self._pending.get(bounce.subscriber, [])]
-            new = all(bounce.digest != each.digest for each in known)
-            if new:
+            new = not any(bounce.digest == each.digest for each in self._known(bounce.subscriber))
+            if new and not self._was_told_today(bounce):
                 self._pending.setdefault(bounce.subscriber, []).append(bounce)
         else:
-            new = self._store.record(bounce)
+            new = not self._was_told_today(bounce) and self._store.record(bounce)
         if new:
             self._kinds[bounce.kind] += 1
-            self._new_faults += bounce.kind == Kind.SENDER and bounce.source != Source.TEXT
+            self._new_faults += bounce.kind == Kind.SENDER and bounce.signed
+            self._unsigned += not bounce.signed
             log.info("a mail came back: %s %s", bounce.kind, bounce.code, extra={"source": bounce.source})
         else:
             self._again += 1
@@ -241,21 +254,49 @@ class _Desk:
             self._decide(bounce.subscriber)
         return new
 
-    def _decide(self, reader: str) -> None:
-        history = sorted(
-            [*self._store.history(reader), *self._pending.get(reader, [])], key=lambda bounce: bounce.at
+    def _known(self, reader: str) -> list[Bounce]:
+        """All about one reader, the oldest first; in a dry run also what would have been noted."""
+        found = [*self._store.history(reader), *self._pending.get(reader, [])]
+        return sorted(found, key=lambda bounce: bounce.at)
+
+    def _was_told_today(self, bounce: Bounce) -> bool:
+        """Of what anybody can write, one a day is kept for each reader and meaning."""
+        return not bounce.signed and any(
+            not each.signed and each.kind == bounce.kind and each.at.date() == bounce.at.date()
+            for each in self._known(bounce.subscriber)
         )
+
+    def _decide(self, reader: str) -> None:
+        """By what is signed; where no return path is signed, by what else was heard, too, but not yet."""
+        history = self._known(reader)
+        if not history or reader in self._stopped:
+            return
         since = history[0].at - _SENT_BEFORE
         sent = self._store.sent(reader, self._workspace.mode, since=since)
-        reason = reason_to_stop(history, sent, self._now)
-        if reason is None or reader in self._stopped:
+        if reason := reason_to_stop([each for each in history if each.signed], sent, self._now):
+            self._doubtful.pop(reader, None)
+            if self.dry_run or self._store.suppress(reader, reason=f"bounce: {reason}", now=self._now):
+                self._stopped[reader] = reason
+                log.info("a reader is written to no longer: %s", reason)
             return
-        if self.dry_run or self._store.suppress(reader, reason=f"bounce: {reason}", now=self._now):
-            self._stopped[reader] = reason
-            log.info("a reader is written to no longer: %s", reason)
+        signs = self._workspace.return_paths is not None
+        if not signs and (reason := reason_to_stop(evidence(history, sent), sent, self._now)):
+            self._doubtful[reader] = f"{reason}, by reports that are not signed"
+
+    def _remove_doubtful(self) -> Sequence[str]:
+        """At the end of the round, for it matters how many they are."""
+        if not self._doubtful:
+            return ()
+        if self.dry_run:
+            too_many = len(self._doubtful) > most_unsigned(self._store.readers())
+            self._stopped |= {} if too_many else self._doubtful
+            return ()
+        self._stopped |= remove_by_unsigned(self._workspace, self._doubtful, self._now)
+        return tuple(filter(None, (too_many_unsigned(self._workspace, self._now),)))
 
     def readings(self) -> Readings:
         """What was done; holds the channels when too many servers blame us, pauses accounts likewise."""
+        kept = self._remove_doubtful()
         return Readings(
             mails=self._mails + self.set_aside,
             kinds=dict(sorted(self._kinds.items())),
@@ -264,7 +305,8 @@ class _Desk:
             strangers=self._strangers,
             set_aside=self.set_aside,
             stopped=dict(Counter(self._stopped.values())),
-            problems=(*self._held(), *self._paused(), *self._complaints(), *self._lying_aside()),
+            unsigned=self._unsigned,
+            problems=(*kept, *self._held(), *self._paused(), *self._complaints(), *self._lying_aside()),
         )
 
     def _paused(self) -> Sequence[str]:
@@ -277,9 +319,11 @@ class _Desk:
         return found
 
     def _complaints(self) -> Sequence[str]:
-        if not self._unsigned:
+        if not self._complained:
             return ()
-        return (f"{self._unsigned} complaints carry no token of ours and stay in the mailbox: look at them",)
+        return (
+            f"{self._complained} complaints carry no token of ours and stay in the mailbox: look at them",
+        )
 
     def _lying_aside(self) -> Sequence[str]:
         if not self.lying_aside:
@@ -295,26 +339,15 @@ class _Desk:
         since = self._now - A_DAY
         told = returns.returned(self._workspace.engine, since)
         said = next((f"{each.code} {each.said}".strip() for each in told if each.kind == Kind.SENDER), "")
-        count = _faults(self._workspace, since)
+        count = readers_who_blame(self._workspace, self._now)
         words = f"the mail systems of {count} readers blamed us within a day; the most said: {said[:200]}"
-        if count >= FAULTS and not self.dry_run:
-            hold_channels(self._workspace, words, self._now)
-            words += "; email is held: mend it (bot doctor --dns), then bot resume"
+        held = () if self.dry_run else hold_blamed(self._workspace, words, self._now)
+        if held:
+            words += f"; {', '.join(held)} is held: mend it (bot doctor --dns), then bot resume"
+        else:
+            words += "; nothing is newly held: look with bot bounces --report and bot doctor --dns"
         log.warning("%s", words)
         return (words,)
-
-
-def _faults(workspace: Workspace, since: datetime) -> int:
-    """How many readers' servers blamed us. Words without a token say nothing: anybody can write them."""
-    return returns.readers_with(workspace.engine, Kind.SENDER, since, besides=Source.TEXT)
-
-
-def hold_channels(workspace: Workspace, reason: str, now: datetime) -> None:
-    """Stop every channel that carries a newsletter by mail, unless somebody did already."""
-    held = workspace.ledger.holds()
-    for channel in mass_channels(workspace):
-        if channel.name not in held:
-            workspace.ledger.hold(channel.name, f"held by what came back: {reason}", now)
 
 
 def _sent_at(raw: bytes, now: datetime) -> datetime:

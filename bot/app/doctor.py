@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from bot.app.hooks import statuses
 from bot.app.pacing import halts, told
 from bot.app.publish import history
+from bot.app.unsigned import told_of_unsigned
 from bot.app.workspace import Workspace, secret_name
 from bot.config import is_for_examples
 from bot.errors import StoreError
@@ -24,6 +25,7 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
             )
         )
     findings += [*_missing_secrets(workspace), *_stops(workspace), *_paces(workspace), *_hooks(workspace)]
+    findings += _unsigned(workspace)
     if workspace.mode == "live":
         findings += _live(workspace)
     if offline:
@@ -90,6 +92,14 @@ def _paces(workspace: Workspace) -> list[Finding]:
         Finding(level=Level.BLOCK if halt.why else Level.INFO, rule="doctor.pace", message=told(halt, zone))
         for halt in found
     ]
+
+
+def _unsigned(workspace: Workspace) -> list[Finding]:
+    """Reports about readers that anybody may have written."""
+    try:
+        return [_warn("unsigned", said) for said in told_of_unsigned(workspace, datetime.now(UTC))]
+    except StoreError:
+        return []  # told with the accounts
 
 
 def _hooks(workspace: Workspace) -> list[Finding]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bot.app.loop import next_moment
 from bot.app.pacing import halts, told
 from bot.app.publish import history, run_at_work
+from bot.app.unsigned import told_of_unsigned
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
 from bot.model import Delivery, State
@@ -55,6 +56,7 @@ class Status:
     paused: tuple[str, ...]  # a sentence for each account that waits for a person
     resting: tuple[str, ...]  # for each that goes on by itself
     abandoned: tuple[str, ...]  # for each channel of posts that nobody is at any more
+    unsigned: tuple[str, ...]  # a sentence when unsigned reports are about too many readers
     doubts: tuple[str, ...]  # for each of the latest issues with letters that were in doubt
     deliveries: tuple[Delivery, ...]
 
@@ -230,6 +232,7 @@ def status(workspace: Workspace, *, state: str | None, channel: str | None, limi
         paused=tuple(told(halt, zone) for halt in stopped if halt.why),
         resting=tuple(told(halt, zone) for halt in stopped if not halt.why),
         abandoned=tuple(_posts_left(workspace, counts)),
+        unsigned=told_of_unsigned(workspace, now),
         doubts=tuple(_doubts(workspace, _standings(workspace, limit=LATEST))),
         deliveries=tuple(workspace.ledger.deliveries(states=states, channel=channel, limit=limit)),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, warn
+from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, warn, when
 
 if TYPE_CHECKING:
     from bot.app.bounces import BounceReport, Readings
@@ -33,11 +33,20 @@ _MEANINGS = {
 )
 @click.option("--stdin", "piped", is_flag=True, help="Read one mail from standard input: a pipe of Postfix.")
 @click.option("--report", "only_report", is_flag=True, help="Read nothing; say what came back in 30 days.")
+@click.option(
+    "--unsigned", "only_unsigned", is_flag=True, help="Read nothing; list reports without our token."
+)
 @dry_run_option
 @json_option
 @click.pass_context
 def bounces_command(
-    ctx: click.Context, maildir: Path | None, piped: bool, only_report: bool, dry_run: bool, as_json: bool
+    ctx: click.Context,
+    maildir: Path | None,
+    piped: bool,
+    only_report: bool,
+    only_unsigned: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Read bounces and complaints, and stop writing to addresses that are dead.
 
@@ -51,7 +60,11 @@ def bounces_command(
     from bot.app.bounces import report
     from bot.app.postbox import box_opener
 
-    here, now = opened(ctx.obj, readonly=dry_run or only_report), datetime.now(UTC)
+    readonly = dry_run or only_report or only_unsigned
+    here, now = opened(ctx.obj, readonly=readonly), datetime.now(UTC)
+    if only_unsigned:
+        _show_unsigned(here, now, as_json=as_json)
+        return
     if only_report:
         _show_report(report(here, now=now), as_json=as_json)
         return
@@ -78,6 +91,8 @@ def _show(here: Workspace, found: list[Readings], *, dry_run: bool) -> None:
     for reason, count in sorted((Counter(refused.stopped) + Counter(read.stopped)).items()):
         verb = "Would stop writing to" if only_looked else "Stopped writing to"
         click.echo(f"{verb} {plural(count, 'reader')}: {reason}.")
+    if read.unsigned:
+        click.echo(f"Unsigned reports: {read.unsigned}; look at them with 'bot bounces --unsigned'.")
     for problem in dict.fromkeys((*refused.problems, *read.problems)):
         warn(problem)
     if dry_run:
@@ -99,6 +114,24 @@ def _show_report(found: BounceReport, *, as_json: bool) -> None:
         click.echo(f"Stopped writing to {plural(count, 'reader')}: {reason}.")
     if found.faults:
         click.echo(f"The mail systems of {plural(found.faults, 'reader')} blamed us in the last day.")
+
+
+def _show_unsigned(here: Workspace, now: datetime, *, as_json: bool) -> None:
+    """With addresses: it is the organiser who asks, to look whether somebody is really gone."""
+    from bot.app.unsigned import too_many_unsigned, unsigned_reports
+
+    found = unsigned_reports(here, now)
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        click.echo("No unsigned report about a reader was read in 30 days.")
+        return
+    rows = [(when(r.heard_at), r.address, r.kind, r.code, "kept" if r.waits else "") for r in found]
+    title = "Unsigned reports of 30 days: anybody can write them"
+    print_table(["Read", "About", "What", "Code", ""], rows, title=title)
+    if problem := too_many_unsigned(here, now):
+        warn(problem)
 
 
 def _from_pipe(root: Path, *, dry_run: bool) -> int:

@@ -16,6 +16,7 @@ from bot.pace.account import Account
 from bot.pace.quota import Guard, PaceRules
 
 FIRST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=15)
+COMPLAINTS = 5  # at least, however small the list: two strangers with addresses of their own pause nothing
 CALM = 100  # accepted ones in a row that take one strike away
 WEEK = timedelta(days=7)
 _SLOW_DOWN = {421, 429, 452, 454}
@@ -133,12 +134,12 @@ def _too_many(row: Account, guard: Guard) -> str:
     """A sentence when a share is past its threshold. A sample of fewer counts as a full one."""
     seen, mailed = row.seen + row.old_seen, row.mailed + row.old_mailed
     shares = (
-        (row.refused + row.old_refused, seen, guard.refused, "recipients were refused"),
-        (row.returned + row.old_returned, mailed, guard.refused, "letters came back"),
-        (row.complained + row.old_complained, mailed, guard.complaints, "readers complained"),
+        (row.refused + row.old_refused, seen, guard.refused, 1, "recipients were refused"),
+        (row.returned + row.old_returned, mailed, guard.refused, 1, "letters came back"),
+        (row.complained + row.old_complained, mailed, guard.complaints, COMPLAINTS, "readers complained"),
     )
-    for count, of, limit, what in shares:
-        if count > limit * max(of, guard.of):
+    for count, of, limit, fewest, what in shares:
+        if count >= fewest and count > limit * max(of, guard.of):
             which = f"{count} of the last {of}" if count <= of else f"{count}"
             return f"{which} {what} (the limit is {limit:.1%})"
     return ""

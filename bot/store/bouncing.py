@@ -5,10 +5,11 @@ No address is kept here: a bounce belongs to a reader's opaque id.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from bot.model import State
 from bot.store import schema
@@ -34,6 +35,8 @@ class Bounce:
     source: str  # "smtp" | "dsn" | "arf" | "text"
     code: str = ""
     said: str = ""  # without addresses
+    signed: bool = False  # a token of ours, or what a server said to us; else anybody may have written it
+    heard_at: datetime | None = None  # when it was read here; None: nobody knows any more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +55,7 @@ class Carried:
     """When a letter was accepted, and by which channel it went."""
 
     channel: str
+    newsletter: str
     at: datetime
 
 
@@ -71,11 +75,15 @@ class Bounces:
             "source": bounce.source,
             "code": bounce.code,
             "said": bounce.said,
+            "signed": int(bounce.signed),
+            "heard_at": bounce.heard_at,
+            "led_to": "",
         }
         with writing(self.engine) as connection:
             if add_missing(connection, schema.bounce, [row]) == 0:
                 return False
-            if kind := _EVENTS.get(bounce.kind):
+            kind = _EVENTS.get(bounce.kind)
+            if kind and bounce.signed:  # other programs act on it; what anybody can write is for people
                 data = {"kind": bounce.kind, "source": bounce.source, "code": bounce.code}
                 of = bounce.subscriber
                 address = _address(connection, of)
@@ -98,15 +106,35 @@ class Bounces:
                     source=row.source,
                     code=row.code,
                     said=row.said,
+                    signed=bool(row.signed),
+                    heard_at=row.heard_at,
                 )
                 for row in connection.execute(query)
             ]
+
+    def led_to(self, digests: Sequence[str], what: str, now: datetime) -> None:
+        """Note what these reports led to: "hold", "removal", "waiting"."""
+        mine = schema.bounce.c.digest.in_(digests)
+        with writing(self.engine) as connection:
+            connection.execute(update(schema.bounce).where(mine).values(led_to=what, led_at=now))
+
+    def subscriptions(self, subscriber: str) -> dict[str, datetime]:
+        """Which newsletters they get, and since when."""
+        of = schema.subscription.c
+        query = select(of.newsletter, of.since).where(of.subscriber_id == subscriber)
+        with reading(self.engine) as connection:
+            return {row.newsletter: row.since for row in connection.execute(query)}
 
     def knows(self, subscriber: str) -> bool:
         """Whether this is a reader of ours."""
         person = schema.subscriber.c
         with reading(self.engine) as connection:
             return connection.execute(select(person.id).where(person.id == subscriber)).first() is not None
+
+    def readers(self) -> int:
+        """How many there are, of all newsletters."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(func.count()).select_from(schema.subscriber)) or 0
 
     def reader_of(self, address_key: str) -> str | None:
         """The reader's id, by the key of their address."""
@@ -184,22 +212,29 @@ class Bounces:
             return sorted(one.at for one in found if one.state is State.SENT and one.at and one.at > since)
 
     def latest_letter(
-        self, subscriber: str, mode: str, *, since: datetime, until: datetime
+        self,
+        subscriber: str,
+        mode: str,
+        *,
+        since: datetime,
+        until: datetime,
+        states: Collection[State] = (State.SENT,),
     ) -> Carried | None:
-        """The latest letter to this reader that was accepted until then, of the issues after ``since``."""
+        """The latest letter to this reader that came to this until then, of the issues after ``since``."""
         issue = schema.issue.c
         with reading(self.engine) as connection:
             recent = (issue.mode == mode) & (issue.recorded_at > since)
             times = {
-                one.at: one.subject
+                one.at: one
                 for one in letters_to(connection, subscriber, recent)
-                if one.state is State.SENT and one.at and one.at <= until
+                if one.state in states and one.at and one.at <= until
             }
             if not times:
                 return None
-            latest = max(times)
-            of = select(issue.channel).where(issue.mode == mode, issue.subject == times[latest])
-            return Carried(channel=connection.execute(of).scalar_one(), at=latest)
+            latest = times[max(times)]
+            of = select(issue.channel).where(issue.mode == mode, issue.subject == latest.subject)
+            channel = connection.execute(of).scalar_one()
+            return Carried(channel=channel, newsletter=latest.newsletter, at=max(times))
 
 
 def _address(connection: Connection, subscriber: str) -> str:

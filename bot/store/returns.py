@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Engine, desc, func, select
 
+from bot.model import State
 from bot.store import schema
 from bot.store.engine import reading
 
@@ -40,13 +41,87 @@ def returned(engine: Engine, since: datetime) -> list[Returned]:
         ]
 
 
-def readers_with(engine: Engine, kind: str, since: datetime, *, besides: str) -> int:
-    """How many readers something of this kind came back of after that moment, ``besides`` one source."""
-    query = select(func.count(_bounce.subscriber_id.distinct())).where(
-        _bounce.kind == kind, _bounce.at > since, _bounce.source != besides
+def signed_reports(engine: Engine, kind: str, since: datetime) -> dict[str, list[str]]:
+    """Of which readers something of this kind, signed, was read after that moment: the reports' digests."""
+    query = select(_bounce.subscriber_id, _bounce.digest).where(
+        _bounce.kind == kind, _bounce.heard_at > since, _bounce.signed == 1
+    )
+    found: dict[str, list[str]] = {}
+    with reading(engine) as connection:
+        for reader, digest in connection.execute(query):
+            found.setdefault(reader, []).append(digest)
+    return found
+
+
+def readers_led(engine: Engine, to: str, since: datetime) -> frozenset[str]:
+    """Whose reports led to this after that moment."""
+    query = select(_bounce.subscriber_id).where(_bounce.led_to == to, _bounce.led_at > since)
+    with reading(engine) as connection:
+        return frozenset(connection.scalars(query))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsigned:
+    """A report that anybody may have written. The address is for the organiser's eyes, and in no repr."""
+
+    heard_at: datetime
+    address: str = field(repr=False)
+    kind: str
+    code: str
+    waits: bool  # the reader would have been removed, had there not been too many at once
+
+
+def unsigned(engine: Engine, since: datetime) -> list[Unsigned]:
+    """The unsigned reports that were read after that moment, of readers who are still here; oldest first."""
+    person = schema.subscriber.c
+    query = (
+        select(_bounce.heard_at, person.address, _bounce.kind, _bounce.code, _bounce.led_to)
+        .join(schema.subscriber, person.id == _bounce.subscriber_id)
+        .where(_bounce.signed == 0, _bounce.heard_at > since)
+        .order_by(_bounce.heard_at, _bounce.id)
     )
     with reading(engine) as connection:
-        return connection.scalar(query) or 0
+        return [
+            Unsigned(
+                heard_at=row.heard_at,
+                address=row.address,
+                kind=row.kind,
+                code=row.code,
+                waits=row.led_to == "waiting",
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def written_to(
+    engine: Engine, mode: str, newsletter: str, *, since: datetime, before: datetime
+) -> tuple[int, int]:
+    """Of the fullest issue of this newsletter after ``since``: how many of its readers it was taken to a
+    mail server for, and how many of these subscribed before that moment.
+    """
+    issue, chunk, letter, of = schema.issue.c, schema.chunk.c, schema.letter.c, schema.subscription.c
+    tried = func.sum(chunk.sent + chunk.failed)
+    fullest = (
+        select(issue.id)
+        .join(schema.chunk, chunk.issue == issue.id)
+        .where(issue.mode == mode, issue.newsletter == newsletter, issue.recorded_at > since)
+        .group_by(issue.id)
+        .order_by(desc(tried), desc(issue.id))
+        .limit(1)
+    )
+    with reading(engine) as connection:
+        number = connection.scalar(fullest)
+        if number is None:
+            return 0, 0
+        mine = (of.newsletter == newsletter) & (of.subscriber_id == letter.reader)
+        query = (
+            select(func.count(), func.count().filter(of.since <= before))
+            .select_from(schema.letter)
+            .join(schema.subscription, mine)
+            .where(letter.issue == number, letter.state.in_((State.SENT.value, State.FAILED.value)))
+        )
+        everybody, settled = connection.execute(query).one()
+        return everybody, settled
 
 
 def latest(engine: Engine, source: str) -> datetime | None:

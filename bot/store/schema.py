@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0006"  # the newest revision in migrations/versions
+HEAD = "0007"  # the newest revision in migrations/versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -386,6 +386,10 @@ bounce = Table(
     _text("source"),  # "smtp" | "dsn" | "arf" | "text"
     _text("code"),
     _text("said"),  # without addresses
+    _count("signed"),  # 1: it carries a token of ours, or it was said to us while we were sending; else 0
+    _moment("heard_at", nullable=True),  # when it was read here; NULL: nobody knows any more
+    _text("led_to"),  # "" | "hold" | "removal" | "waiting": of an unsigned one, kept back for a person
+    _moment("led_at", nullable=True),
     UniqueConstraint("digest"),
     Index(None, "subscriber_id", "at"),
 )

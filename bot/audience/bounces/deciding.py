@@ -19,6 +19,9 @@ ISSUES_OF_WORDS = 2
 ISSUES_IN_A_ROW = 4
 LONG_ENOUGH = timedelta(weeks=3)
 ARRIVED = timedelta(days=5)  # mail servers try that long before they give up
+STILL_SOON = timedelta(days=14)  # mail servers that give up, and a mailbox that is read once a week
+UNSIGNED_A_DAY = 2
+UNSIGNED_SHARE = 0.01
 _COUNTING = (Kind.DEAD, Kind.FULL)
 
 
@@ -43,6 +46,18 @@ def reason_to_stop(history: Sequence[Bounce], sent: Sequence[datetime], now: dat
     return None
 
 
+def evidence(history: Sequence[Bounce], sent: Sequence[datetime]) -> list[Bounce]:
+    """What may count where no return path is signed: the signed ones, and of the others those that came
+    soon after a letter. These count by the time at which they were read here, whatever date they claim.
+    """
+    return [b for b in history if b.signed or (b.heard_at is not None and _is_soon_after(b.at, sent))]
+
+
+def most_unsigned(readers: int) -> int:
+    """So many readers of a list may reports without a signature remove within a day."""
+    return max(UNSIGNED_A_DAY, int(readers * UNSIGNED_SHARE))
+
+
 def leaves_no_doubt(bounce: Bounce) -> bool:
     """A program said it, with a code that means nothing else."""
     return bounce.source != Source.TEXT and is_clear(bounce.code)
@@ -55,6 +70,11 @@ def _last_arrival(history: Sequence[Bounce], sent: Sequence[datetime], now: date
         if number + 1 not in came_back and now - sent[number] >= ARRIVED:
             return sent[number]
     return None
+
+
+def _is_soon_after(at: datetime, sent: Sequence[datetime]) -> bool:
+    number = _letter(at, sent)
+    return number > 0 and at - sent[number - 1] <= STILL_SOON
 
 
 def _letter(at: datetime, sent: Sequence[datetime]) -> int:
