@@ -16,7 +16,7 @@ import click
 from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table
 from bot.cli.privacy import erase, show
-from bot.printable import printable_json
+from bot.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from bot.app.readers import Imported
@@ -201,7 +201,7 @@ def list_(workspace: Path, newsletter: str | None, everybody: bool, as_json: boo
         _print_objects(pages)
     elif everybody or not sys.stdout.isatty():
         for page in pages:
-            echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
+            click.echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
         echo(plural(count, "reader"), err=True)
     else:
         _print_first(count, pages)
@@ -232,7 +232,7 @@ def _line(person: Person) -> str:
     """One reader on one line, whatever is in the name."""
     if all(cell.isprintable() for cell in person):
         return "\t".join(person)
-    return "\t".join("".join(sign if sign.isprintable() else " " for sign in cell) for cell in person)
+    return "\t".join(map(printable, person))
 
 
 subscribers_command.add_command(show)
