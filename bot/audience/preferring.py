@@ -10,7 +10,7 @@ from bot.model import Form
 from bot.store.listing import Choice, Wish
 
 FORMS = frozenset(Form)
-YEARS = range(1970, 3000)  # in which a pause may end
+YEARS = range(2, 9999)  # in which a pause may end: every zone can show them
 
 
 def cell_of(wishes: Iterable[Choice]) -> str:
