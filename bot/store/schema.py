@@ -72,7 +72,8 @@ def from_moment(value: int) -> datetime:
     return _EPOCH + min(max(value, _FIRST), _LAST) * _MICROSECOND
 
 
-_FIRST, _LAST = moment(datetime(1, 1, 3, tzinfo=UTC)), moment(datetime(9999, 12, 29, tzinfo=UTC))
+EARLIEST, LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
+_FIRST, _LAST = moment(EARLIEST), moment(LATEST)
 
 
 def _text(name: str) -> Column[str]:
