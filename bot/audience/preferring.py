@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from bot.errors import AudienceError
 from bot.model import Form
 from bot.store.listing import Choice, Wish
+from bot.store.schema import EARLIEST, LATEST
 
 FORMS = frozenset(Form)
-YEARS = range(2, 9999)  # in which a pause may end: every zone can show them
 
 
 def cell_of(wishes: Iterable[Choice]) -> str:
@@ -42,7 +42,7 @@ def _end(word: str, until: str) -> datetime:
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise AudienceError(f"the preference {word!r} ends at no time: {error}") from error
-    if moment.year not in YEARS:
+    if not EARLIEST <= moment <= LATEST:
         raise AudienceError(
             f"the preference {word!r} ends in the year {moment.year}, which must be a mistake"
         )
