@@ -26,13 +26,18 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from bot.printable import printable, without_tokens
+
 _OURS = Path(__file__).parent
 
 
 class BroadsideError(Exception):
-    """Everything this program raises on purpose."""
+    """Everything this program raises on purpose. Its words may quote strangers: they are shown escaped."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UserError(BroadsideError):
@@ -119,8 +124,8 @@ class DeliveryError(BroadsideError):
     """A channel could not deliver. ``code`` is the remote's own (SMTP reply, HTTP status), if any."""
 
     def __init__(self, problem: str, *, code: int | None = None) -> None:
-        self.problem, self.code = problem, code
-        super().__init__(problem)
+        self.problem, self.code = printable(without_tokens(problem)), code  # it is stored, and shown later
+        super().__init__(self.problem)
 
 
 class TemporaryFailure(DeliveryError):

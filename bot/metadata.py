@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -16,6 +17,10 @@ _WEBP_TELLS = frozenset({b"EXIF", b"XMP "})
 _WEBP_FLAGS = 0b00001100  # of VP8X: "has EXIF", "has XMP"
 _APP0, _APP1, _APP2, _APP14, _COMMENT, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE, 0xDA, 0xD9
 _ORIENTATION = 0x0112
+
+# Whoever shows a picture needs four bytes for each of its pixels, however few bytes the file has. The
+# largest photographs of today's telephones (8,160 x 6,120) fit.
+MAX_PIXELS = 50_000_000
 
 
 def without_metadata(content: bytes) -> bytes | None:
@@ -39,6 +44,24 @@ def mime_type(content: bytes) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     return ""
+
+
+def size_in_pixels(content: bytes) -> tuple[int, int]:
+    """Width and height as the headers claim them, without decoding anything; (0, 0): not told.
+
+    Where a file says it more than once, the largest of each: what shows it may believe any of them.
+    """
+    told = {
+        "image/png": _png_size,
+        "image/jpeg": _jpeg_size,
+        "image/gif": _gif_size,
+        "image/webp": _webp_size,
+    }
+    kind = mime_type(content)
+    sizes: list[tuple[int, int]] = []
+    with suppress(struct.error, IndexError, ValueError):  # cut off: what was told before that counts
+        sizes.extend(told[kind](content) if kind else ())
+    return max((w for w, _ in sizes), default=0), max((h for _, h in sizes), default=0)
 
 
 def to_publish(path: Path) -> bytes:
@@ -199,3 +222,63 @@ def _after_blocks(content: bytes, place: int) -> int:
     while content[place]:
         place += content[place] + 1
     return place + 1
+
+
+# --------------------------------------------------------------------------- sizes
+
+
+def _png_size(content: bytes) -> Iterator[tuple[int, int]]:
+    yield struct.unpack_from(">II", content, 16)
+
+
+def _jpeg_size(content: bytes) -> Iterator[tuple[int, int]]:
+    """Of each frame header (SOF); fill bytes and other segments are stepped over."""
+    place = 2
+    while content[place] == 0xFF:
+        marker = content[place + 1]
+        if marker == 0xFF:
+            place += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", content, place + 5)
+            yield width, height
+        if marker == _SCAN:
+            return
+        bare = marker == 0x01 or 0xD0 <= marker <= 0xD8  # markers without a length
+        place += 2 if bare else 2 + struct.unpack_from(">H", content, place + 2)[0]
+
+
+def _gif_size(content: bytes) -> Iterator[tuple[int, int]]:
+    """Of the screen and of each picture on it."""
+    yield struct.unpack_from("<HH", content, 6)
+    place = 13 + _table(content[10])
+    while content[place] in (0x21, 0x2C):
+        if content[place] == 0x2C:
+            yield struct.unpack_from("<HH", content, place + 5)
+            place = _after_blocks(content, place + 11 + _table(content[place + 9]))
+        else:
+            place = _after_blocks(content, place + 2)
+
+
+def _webp_size(content: bytes) -> Iterator[tuple[int, int]]:
+    """Of the canvas and of each picture on it: RFC 9649, RFC 6386 section 9.1."""
+    place = 12
+    while place < len(content):
+        name = content[place : place + 4]
+        (length,) = struct.unpack_from("<I", content, place + 4)
+        data = place + 8
+        if name == b"VP8X":
+            yield _u24(content, data + 4) + 1, _u24(content, data + 7) + 1
+        elif name == b"ANMF":
+            yield _u24(content, data + 6) + 1, _u24(content, data + 9) + 1
+        elif name == b"VP8L":
+            (bits,) = struct.unpack_from("<I", content, data + 1)
+            yield (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        elif name == b"VP8 ":
+            width, height = struct.unpack_from("<HH", content, data + 6)
+            yield width & 0x3FFF, height & 0x3FFF
+        place = data + length + length % 2
+
+
+def _u24(content: bytes, place: int) -> int:
+    return int.from_bytes(content[place : place + 3], "little")

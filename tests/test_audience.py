@@ -23,6 +23,7 @@ from bot.audience.tokens import read_unsubscribe_token, unsubscribe_token, unsub
 from bot.errors import AudienceError
 from bot.store.audience import Signup
 from bot.store.listing import Listed
+from bot.store.schema import EARLIEST, LATEST
 
 READER = "00112233445566778899aabbccddeeff"
 NEW, OLD = b"new-key", b"old-key"
@@ -434,7 +435,9 @@ def test_what_is_exported_can_be_read_again(people: list[tuple[int, str, str]]) 
 
 
 _NEWSLETTERS = ("weekly", "monthly")
-_UNTIL = st.none() | st.datetimes(timezones=st.just(UTC))
+_UNTIL = st.none() | st.datetimes(
+    EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None), timezones=st.just(UTC)
+)
 _CHOICE = st.tuples(st.sampled_from(["", "plain", "headlines"]), _UNTIL)
 _LISTED = st.dictionaries(st.sampled_from(_NEWSLETTERS), _CHOICE, min_size=1)
 

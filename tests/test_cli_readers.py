@@ -207,8 +207,11 @@ def test_a_terminal_shows_a_screenful_and_says_how_to_see_everybody(
 
 
 def test_a_name_cannot_break_its_line() -> None:
-    """What a terminal would obey is a space in the list."""
-    assert _line(("ana@shelf.ngo", "Ana\x1b[2J\tMaria\nB", "es")) == "ana@shelf.ngo\tAna [2J Maria B\tes"
+    """What a terminal would obey stands escaped in the list."""
+    assert (
+        _line(("ana@shelf.ngo", "Ana\x1b[2J\tMaria\nB", "es"))
+        == "ana@shelf.ngo\tAna\\u001b[2J\\tMaria\\nB\tes"
+    )
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

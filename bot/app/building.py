@@ -27,6 +27,7 @@ from bot.app.webspace import MANIFEST, Entry, keep_others, listed, placed, read_
 from bot.app.workspace import Workspace
 from bot.config import Settings
 from bot.errors import BusyError
+from bot.files import OWNER, file_inside, make_private_folder
 from bot.rendering.templates import Templates
 
 FILES = ("/static/", "/feeds/", "/pictures/", "/search/", "/sitemap.xml", "/robots.txt", "/404.html")
@@ -89,11 +90,11 @@ def _place_beside(folder: Path, state: Path, *, dry_run: bool) -> Iterator[Path]
         with tempfile.TemporaryDirectory() as elsewhere:
             yield Path(elsewhere) / folder.name
         return
-    state.mkdir(exist_ok=True)
+    make_private_folder(state)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.new")
     try:
-        with FileLock(state / "build.lock", timeout=0):
+        with FileLock(state / "build.lock", mode=OWNER, timeout=0):
             shutil.rmtree(beside, ignore_errors=True)
             try:
                 beside.mkdir()
@@ -144,8 +145,14 @@ def _styles(templates: Templates) -> Mapping[str, Path]:
     """The files of ``templates/web/static``; the workspace's own win over the shipped ones."""
     found: dict[str, Path] = {}
     for place in reversed(templates.folders):
-        found |= {path.name: path for path in sorted((place / "web" / "static").glob("*.*"))}
+        found |= {path.name: path for path in _files(place, "web/static/*.*")}
     return found
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """UserError when one of them is a link to a file outside the folder."""
+    names = (path.relative_to(folder).as_posix() for path in sorted(folder.glob(pattern)))
+    return [path for name in names if (path := file_inside(folder, name))]
 
 
 def with_policy(page: bytes) -> bytes:
@@ -161,7 +168,7 @@ def _frame_of(settings: Settings, templates: Templates) -> tuple[object, ...]:
         (path.relative_to(place).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
         for place in templates.folders
         for kind in ("web/*.html", "strings/*.toml")
-        for path in sorted(place.glob(kind))
+        for path in _files(place, kind)
     ]
     code = Path(bot.__file__).parent
     program = [

@@ -12,12 +12,13 @@ from bot.app.unsigned import told_of_unsigned
 from bot.app.workspace import Workspace, secret_name
 from bot.config import is_for_examples
 from bot.errors import StoreError
+from bot.files import is_open_to_others
 from bot.model import Finding, Level
 
 
 async def examine(workspace: Workspace, *, offline: bool = False) -> list[Finding]:
     """Settings, queue and templates; then each channel's own check, unless offline or in rehearsal."""
-    findings = [*_settings(workspace), *_queue(workspace)]
+    findings = [*_settings(workspace), *_queue(workspace), *_open_to_others(workspace)]
     if workspace.mode == "rehearsal":
         findings.append(
             _info(
@@ -50,6 +51,16 @@ def _queue(workspace: Workspace) -> list[Finding]:
     findings = [_info("queue", f"{len(queue.items)} items in {workspace.queue_folder}, {approved} approved")]
     findings += [Finding(level=Level.WARN, rule="queue.unreadable", message=str(e)) for e in queue.errors]
     return findings
+
+
+def _open_to_others(workspace: Workspace) -> list[Finding]:
+    """What holds addresses or secrets and can be read by other users of this machine."""
+    private = (workspace.state_folder, workspace.outbox_folder, workspace.root / ".env")
+    return [
+        _warn("private", f"{path} can be read by other users of this computer: chmod go= {path}")
+        for path in private
+        if is_open_to_others(path)
+    ]
 
 
 def _stops(workspace: Workspace) -> list[Finding]:

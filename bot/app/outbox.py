@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from bot.app.words import Outgoing
 from bot.app.workspace import Workspace
-from bot.files import write_atomically
+from bot.files import make_private_folder, write_atomically
 from bot.model import Delivery, Media, Message, State
 from bot.rendering.issue import HTML_BYTES
 from bot.rendering.languages import Direction, direction
@@ -87,6 +87,7 @@ class Card:
 
 def write_index(workspace: Workspace) -> Path:
     """``outbox/index.html``: everything that rehearsals delivered, from the ledger, the newest first."""
+    make_private_folder(workspace.outbox_folder)
     sent = workspace.ledger.deliveries(states=[State.SENT], limit=100_000)[::-1]
     editions = [_edition(workspace, group) for group in _by_issue(sent)]
     posts = [delivery for delivery in sent if delivery.kind == "post"][:SHOWN]

@@ -12,6 +12,7 @@ from bot.app.publish import history
 from bot.app.words import Outgoing, issue_words, post_words
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
+from bot.files import make_private_folder
 from bot.model import Issue, Item, Newsletter, Post
 from bot.planner import next_items
 from bot.schedule import next_slot, parse_slots
@@ -22,6 +23,8 @@ def preview(
 ) -> tuple[Path, tuple[Outgoing, ...]]:
     """Write the next issue of each newsletter and the posts of its items; or those of the named items."""
     outgoing = draft(workspace, names, newsletter=newsletter, now=now)
+    if folder.is_relative_to(workspace.outbox_folder):
+        make_private_folder(workspace.outbox_folder)
     editions = [
         write_edition(
             folder, out.message, name=out.what.newsletter, newsletter=out.what.newsletter, limit=out.limit

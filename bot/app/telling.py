@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bot.config import HookTable, Settings
-from bot.files import write_atomically
+from bot.files import make_private_folder, write_atomically
 from bot.store.hooks import Event, Hooks
 
 FOLDER = "hooks"  # of the outbox
@@ -69,6 +69,7 @@ class Teller:
     def rehearse(self, name: str, body: str) -> Path:
         """Where the hook's call is written instead of being made."""
         path = self._outbox / FOLDER / f"{name}-{id_of(body)}.json"
+        make_private_folder(self._outbox)
         write_atomically(path, body.encode())
         return path
 

@@ -12,14 +12,13 @@ from datetime import datetime
 from functools import reduce
 from operator import add
 
-from sqlalchemy import make_url
-
 from bot.app.brakes import has_stop_file
 from bot.app.dispatcher import ProcrastinateDispatcher
 from bot.app.publish import Clock, all_of, mailers_of, mass_channels
 from bot.app.workspace import Workspace
 from bot.errors import ConfigError, StoreError
 from bot.sender import Doubts, Report
+from bot.store.engine import parse_url
 
 SHARES = 16  # jobs for one issue: as many workers may be at it at once
 
@@ -67,7 +66,7 @@ def dispatcher(
 ) -> ProcrastinateDispatcher:
     """The worker's queue; ConfigError without PostgreSQL. ``told`` hears what came of each piece of work."""
     url = workspace.settings.database_url.get_secret_value()
-    if not url or make_url(url).get_backend_name() != "postgresql":
+    if not url or parse_url(url).get_backend_name() != "postgresql":
         raise ConfigError(
             workspace.root / ".env",
             "BOT_DATABASE_URL",

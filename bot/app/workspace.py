@@ -19,6 +19,7 @@ from bot.channels.outbox import MassOutbox, Outbox
 from bot.channels.registry import ChannelType, channel_names, channel_type
 from bot.config import FILE, ChannelTable, Settings, explained, load_settings
 from bot.errors import ConfigError, NotFoundError
+from bot.files import make_private_folder
 from bot.model import Item, Newsletter
 from bot.reader import Queue, read_queue
 from bot.rendering.templates import Templates
@@ -80,7 +81,7 @@ class Workspace:
         url = self.settings.database_url.get_secret_value()
         if not url:
             if not self.readonly:
-                self.state_folder.mkdir(exist_ok=True)
+                make_private_folder(self.state_folder)
             url = f"sqlite:///{(self.state_folder / LEDGER).absolute()}"
         return open_store(url, readonly=self.readonly)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from bot.errors import AudienceError
 from bot.model import Form
 from bot.store.listing import Choice, Wish
+from bot.store.schema import EARLIEST, LATEST
 
 FORMS = frozenset(Form)
 
@@ -31,10 +32,18 @@ def _wish(address: str, word: str, known: Sequence[str]) -> Wish:
     form, _, until = rest.partition("/")
     if letter not in known or form not in FORMS:
         raise AudienceError(f"the preference {word!r} is unknown; it looks like 'weekly=plain'")
+    return Wish(address, letter, form, _end(word, until) if until else None)
+
+
+def _end(word: str, until: str) -> datetime:
+    """The end of a pause, in UTC; naive times are UTC."""
     try:
-        moment = datetime.fromisoformat(until) if until else None
-    except ValueError as error:
+        moment = datetime.fromisoformat(until)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise AudienceError(f"the preference {word!r} ends at no time: {error}") from error
-    if moment and moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return Wish(address, letter, form, moment)
+    if not EARLIEST <= moment <= LATEST:
+        raise AudienceError(
+            f"the preference {word!r} ends in the year {moment.year}, which must be a mistake"
+        )
+    return moment

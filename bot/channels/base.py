@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -218,3 +219,27 @@ class MassChannel(Protocol):
         not go out. ``trouble`` hears what befell a connection, which is no parcel's fault.
         """
         ...
+
+
+# --------------------------------------------------------------------------- what a service answers
+
+_LONGEST_URL = 2048
+
+
+def url_on(origin: str, told: str) -> str:
+    """The address of a post as its service tells it; "" unless it lies on the service's own origin.
+
+    The origin is what bot.toml names: https, or http on this machine. People open the address, and pages show
+    it: a service that was taken over, or lies, must not choose where they go.
+    """
+    try:
+        is_own = _origin(urlsplit(told)) == _origin(urlsplit(origin))
+    except ValueError:
+        return ""
+    plain = told.isprintable() and not set(told) & set(" \\<>\"'`")
+    return told if is_own and plain and len(told) <= _LONGEST_URL and "@" not in urlsplit(told).netloc else ""
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").rstrip("."), port

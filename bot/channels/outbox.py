@@ -15,7 +15,7 @@ from typing import Any, ClassVar, cast
 
 from bot.channels.base import Channel, Compiled, Limits, MassChannel, Parcel, Reader, Request
 from bot.errors import DeliveryError
-from bot.files import write_atomically
+from bot.files import make_private_folder, write_atomically
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
 
 _NOTHING: Mapping[str, str] = {}
@@ -46,7 +46,7 @@ class Outbox:
         """Write the exact request; the receipt's id is the file's path below the outbox."""
         request = self.request(message, to, key=key)
         path = self._folder / self.name / f"{_file_name(message, to, key)}{request.suffix}"
-        await asyncio.to_thread(write_atomically, path, request.body)
+        await asyncio.to_thread(_write, self._folder, path, request.body)
         return Receipt(remote_id=path.relative_to(self._folder).as_posix(), note=request.summary)
 
     async def settle(self, delivery: Delivery, message: Message) -> Receipt | None:
@@ -162,8 +162,14 @@ class FileLines:
         if self._began(parcel) is False:
             return
         path = self._folder / self._channel / f"{parcel.name}.eml"
-        await asyncio.to_thread(write_atomically, path, parcel.content)
+        await asyncio.to_thread(_write, self._folder, path, parcel.content)
         self._done(parcel, path.relative_to(self._folder).as_posix())
+
+
+def _write(folder: Path, path: Path, content: bytes) -> None:
+    """Mails of a rehearsal hold addresses and links that unsubscribe: nobody else may enter the outbox."""
+    make_private_folder(folder)
+    write_atomically(path, content)
 
 
 def _file_name(message: Message, to: Reader, key: str) -> str:

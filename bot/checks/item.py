@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 from bot.checks.addresses import untracked
+from bot.checks.deception import deceptions
+from bot.files import is_file_inside
+from bot.metadata import MAX_PIXELS, mime_type, size_in_pixels
 from bot.model import Finding, Item, Level
 
 MAX_PICTURE_BYTES = 10_000_000
@@ -25,7 +29,14 @@ LONGEST = {
 
 def check_item(item: Item, *, today: date | None = None) -> tuple[Finding, ...]:
     """Every finding of one item; ``today`` is the publication's day (None: dates are not looked at)."""
-    return (*_picture(item), *_lengths(item), *_words(item), *_address(item), *_date(item, today))
+    return (
+        *_picture(item),
+        *_lengths(item),
+        *_words(item),
+        *_address(item),
+        *_date(item, today),
+        *deceptions(item),
+    )
 
 
 def _finding(item: Item, level: Level, rule: str, message: str) -> Finding:
@@ -39,35 +50,33 @@ def _picture(item: Item) -> Iterator[Finding]:
     if not item.alt:
         message = f"{item.image} has no description; say in 'alt' what it shows"
         yield _finding(item, Level.BLOCK, "image.alt.missing", message)
-    if not path.is_file() or not _is_inside(path, item.path.parent):
+    if not is_file_inside(path, item.path.parent):
         message = f"there is no picture {item.image} in the queue folder"
         yield _finding(item, Level.BLOCK, "image.file.missing", message)
     elif problem := _picture_problem(path):
         yield _finding(item, Level.BLOCK, "image.type", f"{item.image} {problem}")
 
 
-def _is_inside(path: Path, folder: Path) -> bool:
-    """Whether it stays in the folder, links followed: no link may publish a file from elsewhere."""
-    return path.resolve().is_relative_to(folder.resolve())
-
-
 def _picture_problem(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(16)
+        stat = path.stat()
+        if stat.st_size > MAX_PICTURE_BYTES:
+            return f"is larger than {MAX_PICTURE_BYTES // 1_000_000} MB; make it smaller"
+        return _content_problem(path, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    if size > MAX_PICTURE_BYTES:
-        return f"is larger than {MAX_PICTURE_BYTES // 1_000_000} MB; make it smaller"
-    return "" if _is_picture(start) else "is not a PNG, JPEG, GIF or WebP picture; save it as one of these"
 
 
-def _is_picture(start: bytes) -> bool:
-    """By content: the name may say anything."""
-    if start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")):
-        return True
-    return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+@lru_cache(maxsize=20_000)
+def _content_problem(path: Path, _mtime_ns: int, _size: int) -> str:
+    """Read again only when the file changed: every tick checks every approved item."""
+    content = path.read_bytes()
+    if not mime_type(content):
+        return "is not a PNG, JPEG, GIF or WebP picture; save it as one of these"
+    width, height = size_in_pixels(content)
+    if width * height > MAX_PIXELS:
+        return f"claims {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} fit everywhere; make it smaller"
+    return ""
 
 
 def _lengths(item: Item) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, warn, when
+from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table, warn, when
 
 if TYPE_CHECKING:
     from bot.app.bounces import BounceReport, Readings
@@ -84,21 +84,21 @@ def _show(here: Workspace, found: list[Readings], *, dry_run: bool) -> None:
     if any(kinds.values()):
         rows = [(kind, count, _MEANINGS[kind]) for kind, count in kinds.items() if count]
         print_table(["What", "How many", "Meaning"], rows)
-    click.echo(
+    echo(
         f"{plural(read.mails, 'mail')}: {read.left} left where they are, {read.again} seen before, "
         f"{read.strangers} about nobody on the list."
     )
     for reason, count in sorted((Counter(refused.stopped) + Counter(read.stopped)).items()):
         verb = "Would stop writing to" if only_looked else "Stopped writing to"
-        click.echo(f"{verb} {plural(count, 'reader')}: {reason}.")
+        echo(f"{verb} {plural(count, 'reader')}: {reason}.")
     if read.unsigned:
-        click.echo(f"Unsigned reports: {read.unsigned}; look at them with 'bot bounces --unsigned'.")
+        echo(f"Unsigned reports: {read.unsigned}; look at them with 'bot bounces --unsigned'.")
     for problem in dict.fromkeys((*refused.problems, *read.problems)):
         warn(problem)
     if dry_run:
-        click.echo("Dry run: nothing was noted and nothing was moved.")
+        echo("Dry run: nothing was noted and nothing was moved.")
     elif only_looked:
-        click.echo('This workspace rehearses: nothing was noted and nothing was moved (mode = "live" does).')
+        echo('This workspace rehearses: nothing was noted and nothing was moved (mode = "live" does).')
 
 
 def _show_report(found: BounceReport, *, as_json: bool) -> None:
@@ -106,14 +106,14 @@ def _show_report(found: BounceReport, *, as_json: bool) -> None:
         print_json(found)
         return
     if not found.returned:
-        click.echo("Nothing came back in 30 days.")
+        echo("Nothing came back in 30 days.")
         return
     rows = [(r.kind, r.code, r.readers, r.said[:60]) for r in found.returned]
     print_table(["What", "Code", "Readers", "For example"], rows, title="What came back in 30 days")
     for reason, count in found.stopped.items():
-        click.echo(f"Stopped writing to {plural(count, 'reader')}: {reason}.")
+        echo(f"Stopped writing to {plural(count, 'reader')}: {reason}.")
     if found.faults:
-        click.echo(f"The mail systems of {plural(found.faults, 'reader')} blamed us in the last day.")
+        echo(f"The mail systems of {plural(found.faults, 'reader')} blamed us in the last day.")
 
 
 def _show_unsigned(here: Workspace, now: datetime, *, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def _from_pipe(root: Path, *, dry_run: bool) -> int:
         from bot.errors import BroadsideError
 
         words = str(error) if isinstance(error, BroadsideError) else type(error).__name__
-        click.echo(f"try again later: {words}", err=True)
+        echo(f"try again later: {words}", err=True)
         return TRY_AGAIN
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, plural
+from bot.cli.output import dry_run_option, echo, plural
 
 
 @click.command("hold")
@@ -32,7 +32,7 @@ def hold_command(workspace: Path, what: str, because: str, by: str, dry_run: boo
         because=because,
         dry_run=dry_run,
     )
-    click.echo(f"{'Would hold' if dry_run else 'Held'}: {_spoken(scope)}. Go on with: bot resume {what}")
+    echo(f"{'Would hold' if dry_run else 'Held'}: {_spoken(scope)}. Go on with: bot resume {what}")
 
 
 @click.command("resume")
@@ -47,11 +47,11 @@ def resume_command(workspace: Path, what: str, dry_run: bool) -> None:
     here = opened(workspace, readonly=dry_run)
     scope, was_held = resume(here, what, dry_run=dry_run)
     if not was_held:
-        click.echo(f"Not held: {_spoken(scope)}.")
+        echo(f"Not held: {_spoken(scope)}.")
     else:
-        click.echo(f"{'Would resume' if dry_run else 'Resumed'}: {_spoken(scope)}.")
+        echo(f"{'Would resume' if dry_run else 'Resumed'}: {_spoken(scope)}.")
     if has_stop_file(here):
-        click.echo(f"A file called STOP still lies in {here.root.resolve()}: remove it to go on.")
+        echo(f"A file called STOP still lies in {here.root.resolve()}: remove it to go on.")
 
 
 @click.command("cancel")
@@ -79,7 +79,7 @@ def cancel_command(workspace: Path, issue: str, because: str, by: str, dry_run: 
         dry_run=dry_run,
     )
     done = "Would cancel" if dry_run else "Cancelled"
-    click.echo(f"{done} {mailing.subject}: {plural(left, 'letter')} not sent.")
+    echo(f"{done} {mailing.subject}: {plural(left, 'letter')} not sent.")
 
 
 @click.command("forget-rehearsal")
@@ -94,7 +94,7 @@ def forget_rehearsal_command(workspace: Path, dry_run: bool) -> None:
 
     slots = forget(opened(workspace, readonly=dry_run), dry_run=dry_run)
     verb = "Would forget" if dry_run else "Forgot"
-    click.echo(f"{verb} the rehearsal: {plural(slots, 'slot')} free again, outbox/ is emptied.")
+    echo(f"{verb} the rehearsal: {plural(slots, 'slot')} free again, outbox/ is emptied.")
 
 
 def _spoken(scope: str) -> str:

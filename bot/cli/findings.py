@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bot.cli.output import print_table
+from bot.cli.output import echo, print_table
 
 if TYPE_CHECKING:
     from bot.deliverability.finding import NameFinding
@@ -21,7 +21,7 @@ def show_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
         mark, colour = _MARKS[finding.level]
         click.secho(f"{mark} ", fg=colour, nl=False)
-        click.echo(finding.message)
+        echo(finding.message)
 
 
 def show_names(findings: Sequence[NameFinding]) -> None:
@@ -30,6 +30,6 @@ def show_names(findings: Sequence[NameFinding]) -> None:
     print_table(("", "what", "found"), rows)
     to_publish = {(f.name, f.kind, f.publish): f for f in findings if f.publish}
     if to_publish:
-        click.echo("To publish in DNS:\n")
+        echo("To publish in DNS:\n")
     for name, kind, value in to_publish:
-        click.echo(f"{name}  {kind}\n{value}\n")
+        echo(f"{name}  {kind}\n{value}\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import json_option, plural, print_json, print_table, when
+from bot.cli.output import echo, json_option, plural, print_json, print_table, when
 
 
 @click.group("hooks")
@@ -30,7 +30,7 @@ def list_(workspace: Path, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif not found:
-        click.echo("There is no [hooks.NAME] in bot.toml: nobody is told.")
+        echo("There is no [hooks.NAME] in bot.toml: nobody is told.")
     else:
         rows = [
             (h.name, h.to, h.counts.sent, h.counts.planned, h.counts.failed, h.paused or "-") for h in found
@@ -55,7 +55,7 @@ def retry(workspace: Path, name: str) -> None:
     from bot.app.hooks import try_again
 
     count = try_again(opened(workspace), name, now=datetime.now(UTC))
-    click.echo(f"{plural(count, 'event')} will be told to {name} when 'bot run' or 'bot serve' looks again.")
+    echo(f"{plural(count, 'event')} will be told to {name} when 'bot run' or 'bot serve' looks again.")
 
 
 @hooks_command.command("test", short_help="Send the hook NAME a signed test event, now.")
@@ -67,6 +67,6 @@ def test(workspace: Path, name: str) -> None:
 
     here = opened(workspace)
     answer = asyncio.run(try_out(here, name, now=datetime.now(UTC)))
-    click.echo(f"{name}: {answer.said}")
+    echo(f"{name}: {answer.said}")
     if here.mode == "live" and not (answer.status and 200 <= answer.status < 300):
         sys.exit(1)

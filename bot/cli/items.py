@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
+from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table
+from bot.printable import printable
 
 
 @click.command("list")
@@ -29,7 +30,7 @@ def list_command(workspace: Path, status: str | None, lang: str | None, as_json:
     else:
         rows = [(i.id, i.status, i.lang, i.published, i.priority or "", i.title) for i in items]
         print_table(["Item", "Status", "Lang", "Date", "Priority", "Title"], rows)
-        click.echo(plural(len(items), "item"))
+        echo(plural(len(items), "item"))
     _tell(queue.errors)
     if queue.errors:
         sys.exit(4)
@@ -49,14 +50,14 @@ def show_command(workspace: Path, item: str, as_json: bool) -> None:
     if as_json:
         print_json({"item": found, "findings": findings})
         return
-    click.secho(found.title, bold=True)
-    click.echo(f"{found.source} · {found.published} · {found.region}".rstrip(" ·"))
-    click.echo(f"{found.url}\n{found.status}, {found.lang}, {found.path}\n")
+    click.secho(printable(found.title), bold=True)
+    echo(f"{found.source} · {found.published} · {found.region}".rstrip(" ·"))
+    echo(f"{found.url}\n{found.status}, {found.lang}, {found.path}\n")
     if found.content_warning:
-        click.echo(f"Content note: {found.content_warning}\n")
-    click.echo("\n\n".join(part for part in (found.summary, found.body) if part))
+        echo(f"Content note: {found.content_warning}\n")
+    echo("\n\n".join(part for part in (found.summary, found.body) if part))
     for finding in findings:
-        click.echo(f"{finding.level}: {finding}", err=True)
+        echo(f"{finding.level}: {finding}", err=True)
 
 
 @click.command("check")
@@ -79,12 +80,10 @@ def check_command(workspace: Path, items: tuple[str, ...], as_json: bool) -> Non
     else:
         for finding in result.findings:
             click.secho(f"{finding.level}: ", fg="red" if finding.level == "block" else "yellow", nl=False)
-            click.echo(str(finding))
+            echo(str(finding))
         _tell(result.errors)
         unreadable = len(result.errors)
-        click.echo(
-            f"{plural(result.checked, 'item')} checked, {result.blocked} blocked, {unreadable} unreadable"
-        )
+        echo(f"{plural(result.checked, 'item')} checked, {result.blocked} blocked, {unreadable} unreadable")
     if result.blocked or result.errors:
         sys.exit(4)
 
@@ -142,8 +141,8 @@ def add_command(
         )
     else:
         raise click.UsageError("Give a FILE, '-' for standard input, or both --title and --url.")
-    click.echo(f"{'Would save' if dry_run else 'Saved'} {path} as a draft; nothing is published.")
-    click.echo(f"Next: bot approve {path.stem}")
+    echo(f"{'Would save' if dry_run else 'Saved'} {path} as a draft; nothing is published.")
+    echo(f"Next: bot approve {path.stem}")
 
 
 @click.command("approve")
@@ -157,10 +156,10 @@ def approve_command(workspace: Path, items: tuple[str, ...], by: str, dry_run: b
 
     here = opened(workspace, readonly=dry_run)
     for done in approve(here, items, by=by, today=date.today(), dry_run=dry_run):  # noqa: DTZ011 - a person's day
-        click.echo(f"{'Would approve' if dry_run else 'Approved'} {done.id}: {done.title}")
+        echo(f"{'Would approve' if dry_run else 'Approved'} {done.id}: {done.title}")
 
 
 def _tell(errors: Iterable[Exception]) -> None:
     for error in errors:
         click.secho("unreadable: ", fg="red", nl=False, err=True)
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, when
+from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table, when
+from bot.printable import printable
 
 if TYPE_CHECKING:
     from bot.app.workspace import Workspace
@@ -47,14 +48,14 @@ def status_command(
     if as_json:
         print_json(found)
     else:
-        click.echo(f"Mode: {found.mode}" + (f", next: {when(found.next)}" if found.next else ""))
+        echo(f"Mode: {found.mode}" + (f", next: {when(found.next)}" if found.next else ""))
         for each in found.issues:
             still = f", {each.briefly}" if each.standstill else ""
-            click.echo(f"On its way: {each.subject} ({each.id}), {each.done:,} of {each.total:,}{still}")
+            echo(f"On its way: {each.subject} ({each.id}), {each.done:,} of {each.total:,}{still}")
         for scope, reason in found.holds.items():
-            click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")
+            click.secho(printable(f"Held: {'everything' if scope == '*' else scope} ({reason})"), fg="yellow")
         for sentence in (*found.paused, *found.resting, *found.abandoned, *found.unsigned, *found.doubts):
-            click.secho(sentence, fg="yellow")
+            click.secho(printable(sentence), fg="yellow")
         used = [state for state in STATES if any(counts.get(state) for counts in found.counts.values())]
         rows = [
             (name, *(f"{counts[s]:,}" if counts.get(s) else "" for s in used))
@@ -63,12 +64,12 @@ def status_command(
         if rows:
             print_table(["Channel", *used], rows)
         else:
-            click.echo("Nothing was sent yet.")
+            echo("Nothing was sent yet.")
         if found.deliveries:
             _table(found.deliveries, here.settings.publication.timezone)
             _say_how_to_look(here, found.deliveries)
     if found.has_unknown:
-        click.echo("Unknown ones may have gone out. Look, then: bot settle KEY --sent (or --again)", err=True)
+        echo("Unknown ones may have gone out. Look, then: bot settle KEY --sent (or --again)", err=True)
     if found.needs_a_person:
         sys.exit(1)
 
@@ -86,7 +87,7 @@ def retry_command(workspace: Path, keys: tuple[str, ...], dry_run: bool, as_json
     if as_json:
         print_json(found)
         return
-    click.echo(f"{'Would put' if dry_run else 'Put'} {plural(len(found), 'delivery')} back in line.")
+    echo(f"{'Would put' if dry_run else 'Put'} {plural(len(found), 'delivery')} back in line.")
 
 
 @click.command("settle")
@@ -104,7 +105,7 @@ def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool)
 
     here = opened(workspace, readonly=dry_run)
     done = settle(here, key, answer=answer, now=datetime.now(UTC), dry_run=dry_run)
-    click.echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
+    echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
 
 
 def _table(deliveries: Iterable[Delivery], zone: tzinfo) -> None:
@@ -129,7 +130,7 @@ def _say_how_to_look(here: Workspace, deliveries: Iterable[Delivery]) -> None:
     for each in deliveries:
         channel = channels.get(each.channel)
         if each.state == "unknown" and channel and channel.type == "email":
-            click.echo(f"In the mail server's log, {each.short} is Message-ID {each.key[:_MESSAGE_ID]}@...")
+            echo(f"In the mail server's log, {each.short} is Message-ID {each.key[:_MESSAGE_ID]}@...")
 
 
 def _said(delivery: Delivery) -> str:

@@ -16,6 +16,7 @@ import click
 
 import bot
 from bot.errors import BroadsideError
+from bot.printable import printable
 
 # name -> (module, one line of help): the help page needs no command's module.
 COMMANDS = {
@@ -122,13 +123,13 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except BroadsideError as error:
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:  # a full disk, a folder that must not be written: no fault of the program
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(_disk_problem(error), err=True)
+        click.echo(printable(_disk_problem(error)), err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

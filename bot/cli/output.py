@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from bot.printable import printable, printable_json, printable_lines
+
 F = Callable[..., Any]
 
 
@@ -27,12 +29,17 @@ def dry_run_option(command: F) -> F:
 def warn(line: str) -> None:
     """Something that a person should read, on standard error."""
     click.secho("! ", fg="yellow", nl=False, err=True)
-    click.echo(line, err=True)
+    echo(line, err=True)
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Lines for a person: what strangers wrote in them cannot act on the terminal."""
+    click.echo(printable_lines(text), err=err, nl=nl)
 
 
 def print_json(value: object) -> None:
     """One JSON document, readable and stable."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    click.echo(printable_json(json.dumps(plain(value), indent=2, ensure_ascii=False)))
 
 
 def plain(value: object) -> Any:
@@ -66,7 +73,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         show_header=any(columns),
     )
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(escape(printable(str(cell))) for cell in row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)

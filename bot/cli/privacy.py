@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
+from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table
 
 
 @click.command("show")
@@ -24,7 +24,7 @@ def show(workspace: Path, address: str, as_json: bool) -> None:
         print_json(held)
         return
     if not held:
-        click.echo("Nothing is held of this person.")
+        echo("Nothing is held of this person.")
     for table, rows in held.items():
         click.secho(f"\n{table}", bold=True)
         for row in rows:
@@ -56,11 +56,11 @@ def erase(ctx: click.Context, address: str, yes: bool, dry_run: bool) -> None:
     verb = "Would erase" if dry_run else "Erased"
     who = "a reader" if done.was_reader else "somebody who is no reader"
     files = f" and {plural(done.files, 'file')} of rehearsals" if done.files else ""
-    click.echo(f"{verb} {who}: {plural(done.rows, 'row')}{files}. Later imports leave this address out.")
+    echo(f"{verb} {who}: {plural(done.rows, 'row')}{files}. Later imports leave this address out.")
     for path in done.left:
-        click.echo(f"{path} holds this address, too: change it, or delete it.", err=True)
+        echo(f"{path} holds this address, too: change it, or delete it.", err=True)
     if not done.clean:
-        click.echo(
+        echo(
             "The database's file still holds an old copy, because another program reads it at this moment;"
             " run it again.",
             err=True,
@@ -81,4 +81,4 @@ def export_command(workspace: Path, folder: Path) -> None:
 
     counts = export_everything(opened(workspace, readonly=True), folder)
     print_table(["File", "Rows"], [(f"{name}.csv, .json", f"{count:,}") for name, count in counts.items()])
-    click.echo(f"Everything is in {folder}. It holds addresses: keep it as you keep your keys.")
+    echo(f"Everything is in {folder}. It holds addresses: keep it as you keep your keys.")

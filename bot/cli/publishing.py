@@ -14,8 +14,9 @@ import click
 
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, warn, when
+from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table, warn, when
 from bot.cli.waiting import waits_are_told
+from bot.printable import printable
 
 if TYPE_CHECKING:
     from bot.app.publish import Tick
@@ -85,7 +86,7 @@ def plan_command(workspace: Path, days: int, now_text: str | None, as_json: bool
     if rows:
         print_table(["When", "Where", "What"], rows, title=f"The next {plural(days, 'day')}")
     else:
-        click.echo(f"Nothing goes out in the next {plural(days, 'day')}.")
+        echo(f"Nothing goes out in the next {plural(days, 'day')}.")
     if seen.waiting:
         print_table(
             ["Item", "Where", "Why it waits"],
@@ -128,10 +129,10 @@ def preview_command(
     _show_lengths(outgoing)
     _warn_left_out(outgoing)
     if len({out.channel for out in outgoing}) < len(outgoing):
-        click.echo(
+        echo(
             "Each channel posts one item per slot, the earliest is shown; 'bot plan' says when each goes out."
         )
-    click.echo(f"Open {page}")
+    echo(f"Open {page}")
     if open_it:
         click.launch(page.absolute().as_uri())
 
@@ -161,7 +162,7 @@ def run_command(
         ticks, was_stopped = run_fast(_ticks(here, now, until or now, dry_run=dry_run))
         _tell(here, ticks, dry_run=dry_run, as_json=as_json)
         if was_stopped:
-            click.echo("Stopped. What is left waits for the next run.", err=True)
+            echo("Stopped. What is left waits for the next run.", err=True)
         sys.exit(130 if was_stopped else _exit_code(ticks))
     run_fast(_loop(here))
 
@@ -187,17 +188,16 @@ async def _say_where_to_look() -> None:
     """Whoever sits before a silent terminal learns that something happens."""
     if sys.stderr.isatty():
         await asyncio.sleep(LONG)
-        click.echo("Sending. How far it is, in another terminal: bot status --watch", err=True)
+        echo("Sending. How far it is, in another terminal: bot status --watch", err=True)
 
 
 async def _loop(here: Workspace) -> None:
-    import logging
-
     from bot.app.loop import run_until_stopped
+    from bot.cli.logs import log_to_stderr
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     stop = stop_on_signals()
-    click.echo(f"Running in {here.mode} mode; stop with Ctrl-C. What is on the wire is finished first.")
+    echo(f"Running in {here.mode} mode; stop with Ctrl-C. What is on the wire is finished first.")
     try:
         await run_until_stopped(here, stop, lambda now, tick: _tell(here, [(now, tick)], quiet=True))
     finally:
@@ -250,14 +250,14 @@ def _tell(
         warn(line)
     done = _summary(ticks)
     if done:
-        click.echo(f"{'Rehearsed' if here.mode == 'rehearsal' else 'Done'}: {done}")
+        echo(f"{'Rehearsed' if here.mode == 'rehearsal' else 'Done'}: {done}")
     left = not dry_run and bool(done or not quiet) and _show_left(here)
     if not (outgoing or done or left or quiet):
-        click.echo("Nothing is due.")
+        echo("Nothing is due.")
     if page:
-        click.echo(f"Open {page}")
+        echo(f"Open {page}")
     if dry_run and outgoing:
-        click.echo("Dry run: nothing was written and nothing was sent.")
+        echo("Dry run: nothing was written and nothing was sent.")
 
 
 def _show_left(here: Workspace) -> bool:
@@ -267,7 +267,7 @@ def _show_left(here: Workspace) -> bool:
     issues = underway(here)
     for issue in issues:
         why = f"; {issue.briefly}" if issue.standstill else ""
-        click.echo(f"Not over: {issue.subject} ({issue.id}), {issue.done:,} of {issue.total:,} done{why}")
+        echo(f"Not over: {issue.subject} ({issue.id}), {issue.done:,} of {issue.total:,} done{why}")
     return bool(issues)
 
 
@@ -309,15 +309,15 @@ def _show_words(outgoing: Iterable[Outgoing]) -> None:
     """Every word that would go out, in full."""
     for out in outgoing:
         size = f"{out.length:,} of {out.limit:,}"
-        click.secho(f"== {when(out.what.slot)}  {out.channel}  {_named(out)}", bold=True)
-        click.echo(f"   to {plural(out.recipients, 'recipient')}, length {size}")
+        click.secho(printable(f"== {when(out.what.slot)}  {out.channel}  {_named(out)}"), bold=True)
+        echo(f"   to {plural(out.recipients, 'recipient')}, length {size}")
         if out.message.subject:
-            click.echo(f"Subject: {out.message.subject}")
+            echo(f"Subject: {out.message.subject}")
         if out.message.content_note:
-            click.echo(f"Content note: {out.message.content_note}")
+            echo(f"Content note: {out.message.content_note}")
         for media in out.message.media:
-            click.echo(f"Picture: {media.path.name}: {media.alt}")
-        click.echo(f"\n{out.message.text.rstrip()}\n")
+            echo(f"Picture: {media.path.name}: {media.alt}")
+        echo(f"\n{out.message.text.rstrip()}\n")
 
 
 def _warn_left_out(outgoing: Iterable[Outgoing]) -> None:
@@ -349,4 +349,4 @@ def send_test_command(
             here, address, newsletter=newsletter, now=_now(here, now_text, dry_run=True), dry_run=dry_run
         )
     )
-    click.echo(receipt)
+    echo(receipt)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table
+from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table
 from bot.cli.privacy import erase, show
+from bot.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from bot.app.readers import Imported
@@ -49,7 +50,7 @@ def add(
     here = opened(workspace, readonly=dry_run)
     new = add_reader(here, address, name=name, lang=lang, newsletters=newsletters, dry_run=dry_run)
     verb = "Would add" if dry_run else "Added"
-    click.echo(f"{verb} 1 reader." if new else "This reader is on the list already.")
+    echo(f"{verb} 1 reader." if new else "This reader is on the list already.")
 
 
 @subscribers_command.command(
@@ -107,23 +108,23 @@ def import_(
 
 def _show_import(file: Path, result: Imported, *, dry_run: bool) -> None:
     _show_refusals(file, result)
-    click.echo(result.told)
+    echo(result.told)
     verb = "Would add" if dry_run else "Added"
-    click.echo(
+    echo(
         f"{verb} {plural(result.added, 'reader')}, changed {result.changed:,}{_changes(result)}, "
         f"unchanged {result.unchanged:,}, left out {result.suppressed:,} who unsubscribed, "
         f"refused {plural(result.refused, 'row')}."
     )
     if result.left or result.left_before or result.stayed:
         noted = "Would suppress" if dry_run else "Suppressed"
-        click.echo(
+        echo(
             f"{noted} {result.left:,} who left there; {result.left_before:,} were so already"
             + (f"; {result.stayed:,} stay, who confirmed here in person." if result.stayed else ".")
         )
     for why, count in result.not_taken.items():
-        click.echo(f"Not taken: {count:,} whose row says: {why}.")
+        echo(f"Not taken: {count:,} whose row says: {why}.")
     if result.added or result.changed:
-        click.echo("A list proves no consent: everybody on it must have agreed to get this newsletter.")
+        echo("A list proves no consent: everybody on it must have agreed to get this newsletter.")
 
 
 def _changes(result: Imported) -> str:
@@ -135,12 +136,12 @@ def _show_refusals(file: Path, result: Imported) -> None:
     for row in result.refusals[:20]:
         place = f"{file}:{row.part}:{row.line}" if row.part else f"{file}:{row.line}"
         click.secho(f"{place}: ", fg="yellow", nl=False, err=True)
-        click.echo(row.reason, err=True)
+        echo(row.reason, err=True)
     if result.refused > 20:
         more = f"... and {result.refused - 20:,} more rows; --json lists the first {len(result.refusals):,}"
-        click.echo(more, err=True)
+        echo(more, err=True)
         for reason, count in list(result.reasons.items())[:10]:
-            click.echo(f"{count:>9,} x {reason}", err=True)
+            echo(f"{count:>9,} x {reason}", err=True)
 
 
 @subscribers_command.command("export")
@@ -179,7 +180,7 @@ def remove(workspace: Path, address: str, dry_run: bool) -> None:
 
     known = remove_reader(opened(workspace, readonly=dry_run), address, dry_run=dry_run)
     done = "Would remove" if dry_run else "Removed"
-    click.echo(f"{done} the reader." if known else _NOT_LISTED[dry_run])
+    echo(f"{done} the reader." if known else _NOT_LISTED[dry_run])
 
 
 @subscribers_command.command("list")
@@ -201,7 +202,7 @@ def list_(workspace: Path, newsletter: str | None, everybody: bool, as_json: boo
     elif everybody or not sys.stdout.isatty():
         for page in pages:
             click.echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
-        click.echo(plural(count, "reader"), err=True)
+        echo(plural(count, "reader"), err=True)
     else:
         _print_first(count, pages)
 
@@ -211,9 +212,10 @@ def _print_objects(pages: Iterable[Sequence[Person]]) -> None:
     before = "[\n"
     for page in filter(None, pages):
         rows = ({"address": address, "name": name, "lang": lang} for address, name, lang in page)
-        click.echo(before + ",\n".join([json.dumps(row, ensure_ascii=False) for row in rows]), nl=False)
+        lines = ",\n".join([json.dumps(row, ensure_ascii=False) for row in rows])
+        echo(before + printable_json(lines), nl=False)
         before = ",\n"
-    click.echo("[]" if before == "[\n" else "\n]")
+    echo("[]" if before == "[\n" else "\n]")
 
 
 def _print_first(count: int, pages: Iterable[Sequence[Person]]) -> None:
@@ -221,16 +223,16 @@ def _print_first(count: int, pages: Iterable[Sequence[Person]]) -> None:
     screenful = max(shutil.get_terminal_size().lines - _AROUND, _FEW)
     print_table(["Address", "Name", "Language"], next(iter(pages), ())[:screenful])
     if count <= screenful:
-        click.echo(plural(count, "reader"))
+        echo(plural(count, "reader"))
     else:
-        click.echo(f"The first {screenful} of {count:,} readers. Everybody: bot subscribers list --all")
+        echo(f"The first {screenful} of {count:,} readers. Everybody: bot subscribers list --all")
 
 
 def _line(person: Person) -> str:
     """One reader on one line, whatever is in the name."""
     if all(cell.isprintable() for cell in person):
         return "\t".join(person)
-    return "\t".join("".join(sign if sign.isprintable() else " " for sign in cell) for cell in person)
+    return "\t".join(map(printable, person))
 
 
 subscribers_command.add_command(show)

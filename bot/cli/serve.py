@@ -37,10 +37,11 @@ async def _serve(here: Workspace, host: str, port: int) -> None:
     import logging
 
     from bot.app.hooks import tell_until_stopped
+    from bot.cli.logs import log_to_stderr
     from bot.web.app import create_app
     from bot.web.serving import server_for
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = stop_on_signals()
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import click
+from bot.cli.output import echo
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +45,7 @@ def watch(workspace: Path) -> None:
         for subject, (progress, end) in over(workspace, past).items():
             show(subject, progress.total - progress.left, progress.total, None, end)
     if not past:
-        click.echo("No issue is on its way, so there is nothing to follow.")
+        echo("No issue is on its way, so there is nothing to follow.")
 
 
 def _rate(looks: deque[tuple[float, int]]) -> float | None:
@@ -67,7 +67,7 @@ def lines() -> Iterator[Show]:
 
     def show(subject: str, done: int, total: int, rate: float | None, standstill: str) -> None:
         news = _news(done, total, rate, standstill)
-        click.echo(f"{subject}: {done:,} of {total:,}" + (f", {news}" if news else ""))
+        echo(f"{subject}: {done:,} of {total:,}" + (f", {news}" if news else ""))
 
     yield show
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.printable import without_tokens
+
 LEASE = timedelta(seconds=60)  # an attempt that was not settled by then died with its process
 
 # Eight tries within a day, the first of them at once.
@@ -54,5 +56,5 @@ def kept(status: int, body: bytes) -> str:
     if 300 <= status < 400:
         return f"{status}: leads elsewhere, and is not followed; write the new address into bot.toml"
     text = " ".join(body.decode("utf-8", "replace").split())
-    printable = "".join(c for c in _address.sub("<address>", text) if c.isprintable())
+    printable = "".join(c for c in without_tokens(_address.sub("<address>", text)) if c.isprintable())
     return f"{status}: {printable[:_SAID]}".rstrip(": ")

@@ -19,6 +19,7 @@ from os import stat_result
 from pathlib import Path
 
 from bot.errors import QueueError
+from bot.files import make_private_file, make_private_folder
 from bot.model import Credit, Item, Moment, Reading, Status
 
 # Raise it whenever the reader reads differently or an Item changes its fields.
@@ -93,7 +94,8 @@ class Cache:
 
     def _store(self, rows: list[Row], names: set[str]) -> None:
         with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._file.parent)
+            make_private_file(self._file)
         with self._opened("rwc") as database:
             database.execute("pragma synchronous = off")
             with database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bot.errors import QueueError
+from bot.printable import printable
 
 
 class Flaw(Exception):
@@ -16,11 +17,4 @@ class Flaw(Exception):
 
     def at(self, path: Path) -> QueueError:
         """The error that people see."""
-        return QueueError(_shown(path), line=self.line, problem=self.problem, advice=self.advice)
-
-
-def _shown(path: Path) -> Path:
-    """The path, with a sign in the place of what would break a line or cannot be printed."""
-    if str(path).isprintable():
-        return path
-    return Path("".join(char if char.isprintable() else "\ufffd" for char in str(path)))
+        return QueueError(printable(str(path)), line=self.line, problem=self.problem, advice=self.advice)

@@ -19,6 +19,7 @@ from babel.core import get_global
 from babel.dates import format_date
 
 from bot.errors import TemplateError
+from bot.files import file_inside
 
 Direction = Literal["ltr", "rtl"]
 
@@ -78,8 +79,7 @@ def strings(lang: str, folders: Sequence[Path]) -> Mapping[str, str]:
     words: dict[str, str] = {}
     for tag in (FALLBACK, *_lookup(lang)):
         for folder in reversed(folders):
-            path = folder / "strings" / f"{tag}.toml"
-            if path.is_file():
+            if path := file_inside(folder, f"strings/{tag}.toml"):
                 words |= _read(path, path.stat().st_mtime_ns) | {"lang": tag, "dir": direction(tag)}
     return MappingProxyType(words)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import QueueError
-from bot.metadata import mime_type
+from bot.files import is_file_inside
+from bot.metadata import MAX_PIXELS, mime_type, size_in_pixels
 
 MAX_BYTES = 10_000_000  # what the checks let pass
 
@@ -43,38 +43,20 @@ def read_picture(path: Path, *, item: Path) -> Picture:
         raise QueueError(
             item, problem=f"image {path.name} is not a picture that mail can show", advice=advice
         )
+    width, height = size_in_pixels(content)
+    if width * height > MAX_PIXELS:
+        problem = f"image {path.name} claims {width:,} x {height:,} pixels"
+        raise QueueError(
+            item, problem=problem, advice=f"at most {MAX_PIXELS:,} fit everywhere; make it smaller"
+        )
     digest = hashlib.sha256(content).hexdigest()
-    return Picture(path=path, mime_type=kind, width=_width(content, kind), digest=digest)
+    return Picture(path=path, mime_type=kind, width=width, digest=digest)
 
 
 def _content(path: Path, *, folder: Path) -> bytes:
     """An item may name a pipe, a device or a link to a file elsewhere: none of them is ever opened."""
-    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+    if not is_file_inside(path, folder):
         raise OSError("not a file in the queue folder")
     if path.stat().st_size > MAX_BYTES:
         raise OSError("too large")
     return path.read_bytes()
-
-
-def _width(content: bytes, kind: str) -> int:
-    try:
-        if kind == "image/png":
-            return int(struct.unpack(">I", content[16:20])[0])
-        if kind == "image/gif":
-            return int(struct.unpack("<H", content[6:8])[0])
-        if kind == "image/jpeg":
-            return _jpeg_width(content)
-    except (struct.error, IndexError):
-        pass
-    return 0
-
-
-def _jpeg_width(content: bytes) -> int:
-    """The width in the first frame header (SOF); other segments are stepped over."""
-    place = 2
-    while place + 9 <= len(content) and content[place] == 0xFF:
-        marker = content[place + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int(struct.unpack(">H", content[place + 7 : place + 9])[0])
-        place += 2 + int(struct.unpack(">H", content[place + 2 : place + 4])[0])
-    return 0

@@ -12,6 +12,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bot.errors import TemplateError
+from bot.files import file_inside
 from bot.rendering.languages import strings
 
 # What a template can cause at run time besides Jinja's own errors: 1/0, "a" + 1, range(10**9), recursion,
@@ -34,6 +35,24 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return not isinstance(obj, PurePath) and super().is_safe_attribute(obj, attr, value)
 
 
+class _Loader(jinja2.FileSystemLoader):
+    """Reads no file to which a link leads out of the templates."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        super().__init__([str(folder) for folder in folders])
+        self._folders = folders
+
+    def get_source(
+        self, environment: jinja2.Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool]]:
+        _first_file(self._folders, template)
+        return super().get_source(environment, template)
+
+
+def _first_file(folders: Sequence[Path], name: str) -> Path | None:
+    return next((path for folder in folders if (path := file_inside(folder, name))), None)
+
+
 class Templates:
     """The templates of a workspace. ``folders`` from strong to weak: the workspace's, then the shipped."""
 
@@ -41,7 +60,7 @@ class Templates:
         self.folders = tuple(folders)
         self._strings: Callable[[str], Mapping[str, str]] = partial(strings, folders=self.folders)
         self._env = _Sandbox(
-            loader=jinja2.FileSystemLoader([str(folder) for folder in self.folders]),
+            loader=_Loader(self.folders),
             undefined=jinja2.StrictUndefined,
             autoescape=is_escaped,
             trim_blocks=True,
@@ -72,8 +91,11 @@ class Templates:
         return self.path(name) is not None
 
     def path(self, name: str) -> Path | None:
-        """The file that stands for this name: the first folder that has it wins."""
-        return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
+        """The file that stands for this name: the first folder that has it wins.
+
+        UserError when a link leads to a file elsewhere: it could publish any file of this machine.
+        """
+        return _first_file(self.folders, name)
 
     def strings(self, lang: str) -> Mapping[str, str]:
         """The house's own words in this language, in English where they are not translated."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import (
@@ -29,6 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool, StaticPool
 
 from bot.errors import StoreError
+from bot.files import OWNERS_FOLDER, make_private_file
 from bot.store.schema import HEAD
 from bot.store.upgrade import refuse_newer, revision, upgrade
 
@@ -42,6 +44,7 @@ _WATCHFUL = {
 }
 _PATIENCE = 30.0  # seconds; another process may be recording a long list of readers
 _SPELLING = "write it like postgresql://user:password@host/name or sqlite:///ledger.db, or leave it empty"
+_ENCODED = "write the characters @ : / ? # % in it as %40 %3A %2F %3F %23 %25"
 _ADVICE = {
     "database is locked": "another program holds it; try again when that one has ended",
     "file is not a database": "put back a copy that is one, or move it away to begin anew",
@@ -57,16 +60,18 @@ def open_store(url: str, *, readonly: bool = False) -> Engine:
     With ``readonly`` nothing is written, and a missing database is an empty one in memory. Raises
     StoreError when the database cannot be used.
     """
-    place = _place(url)
+    parsed = parse_url(url)
+    place = _shown(parsed)
     try:
-        engine = _engine(make_url(url), place, readonly=readonly)
+        engine = _engine(parsed, place, readonly=readonly)
         return engine if readonly else _at_head(engine, place)
     except (DatabaseError, sqlite3.Error, OSError) as error:
-        raise _store_error(error, place) from error
+        raise _store_error(error, parsed) from _harmless(error, parsed)
     except (ImportError, NoSuchModuleError) as error:
+        reason = without_passwords(str(error), parsed)
         raise StoreError(
-            f"{place}: the driver of this database is not here ({error}); {_SPELLING}"
-        ) from error
+            f"{place}: the driver of this database is not here ({reason}); {_SPELLING}"
+        ) from None
 
 
 @contextmanager
@@ -123,30 +128,71 @@ def _told(engine: Engine) -> Iterator[None]:
         place = _shown(engine.url)
         raise StoreError(f"{place}: every connection is in use; try again in a minute") from error
     except DatabaseError as error:
-        raise _store_error(error, _shown(engine.url)) from error
+        raise _store_error(error, engine.url) from _harmless(error, engine.url)
 
 
-def _store_error(error: Exception, place: str) -> StoreError:
+def _store_error(error: Exception, url: URL) -> StoreError:
     cause = error.orig if isinstance(error, DBAPIError) else error
-    reason = " ".join(str(cause).split())
+    reason = without_passwords(" ".join(str(cause).split()), url)
     return StoreError(
-        f"{place}: {reason}; {_ADVICE.get(reason, 'check its path, its rights and its server')}"
+        f"{_shown(url)}: {reason}; {_ADVICE.get(reason, 'check its path, its rights and its server')}"
     )
 
 
-def _place(url: str) -> str:
+# --------------------------------------------------------------------------- the URL and its passwords
+
+
+def parse_url(url: str) -> URL:
+    """The database's URL. StoreError, which never quotes it, when it is none."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # what stands where a port should may be half of a password
         raise StoreError(f"BOT_DATABASE_URL cannot be read; {_SPELLING}") from None
+    if "@" in (parsed.host or ""):
+        raise StoreError(f"BOT_DATABASE_URL cannot be read: its password holds an '@'; {_ENCODED}")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreError(f"{_shown(parsed)}: is neither SQLite nor PostgreSQL; {_SPELLING}")
-    return _shown(parsed)
+    return parsed
 
 
 def _shown(url: URL) -> str:
-    """The database's name for people: a path, or a URL without its password."""
-    return (url.database or "memory") if _is_sqlite(url) else url.render_as_string(hide_password=True)
+    """The database's name for people: a path, or a URL without its password and its parameters."""
+    if _is_sqlite(url):
+        return url.database or "memory"
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def without_passwords(text: str, url: URL) -> str:
+    """The text with "***" for every password of the URL, in clear or percent-encoded."""
+    for secret in _passwords(url):
+        for form in {secret, quote(secret, safe=""), quote_plus(secret), quote(secret)}:
+            text = text.replace(form, "***")
+    return text
+
+
+def _passwords(url: URL) -> list[str]:
+    """Where a URL can hold one: before the host, and in ``?password=`` or ``?sslpassword=``."""
+    told = [url.password or "", *(text for name in url.query if _is_secret(name) for text in _all(url, name))]
+    return sorted({str(text) for text in told if text}, key=len, reverse=True)
+
+
+def _is_secret(name: str) -> bool:
+    return "pass" in name.lower()
+
+
+def _all(url: URL, name: str) -> tuple[str, ...]:
+    value = url.query[name]
+    return (value,) if isinstance(value, str) else value
+
+
+def _harmless(error: Exception, url: URL) -> Exception | None:
+    """The error as a cause to keep, unless a traceback of it would show a password."""
+    link: BaseException | None = error
+    while link is not None:
+        if any(without_passwords(told, url) != told for told in (str(link), repr(link))):
+            return None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _is_sqlite(url: URL) -> bool:
@@ -164,7 +210,9 @@ def _engine(url: URL, place: str, *, readonly: bool) -> Engine:
     if not _is_sqlite(url):
         return _server(url)
     path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
+    for file in (path, *(found for end in ("-wal", "-shm") if (found := Path(f"{path}{end}")).exists())):
+        make_private_file(file)  # it holds addresses; SQLite gives its mode to the files beside it
     return _sqlite(url, lambda: _connect(path))
 
 
@@ -182,7 +230,10 @@ def _server(url: URL, **settings: Any) -> Engine:
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
         watchful = {name: value for name, value in _WATCHFUL.items() if name not in url.query}
-        settings["connect_args"] = watchful | settings.get("connect_args", {})
+        # Out of the URL, which SQLAlchemy shows: it hides only the password before the host.
+        hidden = {name: _all(url, name)[-1] for name in url.query if _is_secret(name)}
+        url = url.difference_update_query(hidden)
+        settings["connect_args"] = watchful | hidden | settings.get("connect_args", {})
     try:
         engine = create_engine(url, **settings)
     except ModuleNotFoundError as error:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from bot.files import make_private_folder
 from bot.model import State
 from bot.store.chunks import Settled
 from bot.store.schema import from_moment, moment
@@ -45,7 +46,7 @@ class Flight:
 
     def __init__(self, folder: Path, *, letters: int = 1024) -> None:
         """Begin one in ``folder`` with room for ``letters`` at once; it grows when that is too few."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         self.owner = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(4)}"
         self.path = folder / f"{os.getpid()}-{self.owner[-8:]}{_SUFFIX}"
         self._file = _new_file(self.path, _head(self.owner))

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import BusyError
+from bot.files import OWNER, make_private_folder
 from bot.store.engine import reading, session
 
 # How soon a server notices that a machine is gone, lock and all: within two minutes instead of two hours.
@@ -30,8 +31,8 @@ _GLANCE = 0.2  # seconds; who only looks whether the lock is held has it for a m
 @contextmanager
 def tick_lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; BusyError when another run has it. A process that dies lets go."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _FILE, thread_local=False)
+    make_private_folder(folder)
+    lock = FileLock(folder / _FILE, mode=OWNER, thread_local=False)
     try:
         lock.acquire(timeout=_GLANCE, poll_interval=_GLANCE / 10)
     except Timeout as error:

@@ -46,7 +46,7 @@ class Moment(TypeDecorator[datetime]):
         return (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + int(value) * _MICROSECOND
+        return None if value is None else from_moment(int(value))
 
 
 # SQLite numbers rows by itself only for a column that is spelled exactly INTEGER.
@@ -68,8 +68,12 @@ def moment(at: datetime) -> int:
 
 
 def from_moment(value: int) -> datetime:
-    """And back."""
-    return _EPOCH + value * _MICROSECOND
+    """And back. What not every zone could show (years have four digits) is the nearest that it can."""
+    return _EPOCH + min(max(value, _FIRST), _LAST) * _MICROSECOND
+
+
+EARLIEST, LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
+_FIRST, _LAST = moment(EARLIEST), moment(LATEST)
 
 
 def _text(name: str) -> Column[str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from email.utils import formatdate
 from mimetypes import guess_type
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from bot.app.layout import Layout
 from bot.app.workspace import Workspace
+from bot.errors import UserError
 
+_log = logging.getLogger("bot.web")
 PRIVATE = {"cache-control": "no-store", "vary": "accept-language", "x-robots-tag": "noindex, noarchive"}
 
 
@@ -55,12 +59,19 @@ class Pages:
     def static(self, request: Request, name: str) -> Response | None:
         """A file of ``templates/web/static``, the workspace's own before the shipped one."""
         plain = len(name) < 100 and name.isascii() and name.replace("-", "").replace(".", "", 1).isalnum()
-        path = self.workspace.templates.path(f"web/static/{name}") if plain else None
-        if path is None or not path.is_file():
+        path = self._static_file(f"web/static/{name}") if plain else None
+        if path is None:
             return None
         kind = guess_type(name)[0] or "application/octet-stream"
         text = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
         return kept(request, path.read_bytes(), text, age=3600, changed=path.stat().st_mtime)
+
+    def _static_file(self, name: str) -> Path | None:
+        try:
+            return self.workspace.templates.path(name)
+        except UserError as error:  # a link to a file that is not meant for the web
+            _log.error("%s", error)
+            return None
 
 
 def kept(

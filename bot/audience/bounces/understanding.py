@@ -11,6 +11,7 @@ from bot.audience.bounces.judging import judged
 from bot.audience.bounces.opened import Fields, Opened, blocks_in, opened
 from bot.audience.bounces.plainwords import Told, is_bounce, is_delay, report_of, told
 from bot.audience.bounces.verdict import Kind, Source, Verdict
+from bot.printable import without_tokens
 
 LONGEST_WORDS = 200
 _ADDRESS = re.compile(r"[^\s<>(),;:\"'\[\]]{1,256}@[^\s<>(),;:\"'\[\]]{1,256}")
@@ -133,7 +134,7 @@ def _address(field: str) -> str | None:
 
 def _clean(text: str, address: str | None = None) -> str:
     """One short line that may be logged: no address in it, and not the part before the @ by itself."""
-    text = _ADDRESS.sub("...", text)
+    text = without_tokens(_ADDRESS.sub("...", text))
     name = (address or "").rpartition("@")[0]
     if len(name) > 1:
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "...", text, flags=re.IGNORECASE)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
+from bot.printable import without_tokens
 
 LONGEST = 300  # characters of a server's answer that we keep
 _ENHANCED = re.compile(r"^[245]\.(\d{1,3})\.(\d{1,3})\b")
@@ -61,7 +62,7 @@ def clean(text: str, *, hide: Iterable[str] = ()) -> str:
     """A server's words on one line, without mail addresses, without what the patterns in ``hide`` find."""
     for pattern in hide:
         text = re.sub(pattern, "...", text, flags=re.IGNORECASE)
-    text = _ADDRESS.sub("<address>", text)
+    text = without_tokens(_ADDRESS.sub("<address>", text))
     text = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(text.split())[:LONGEST]
 

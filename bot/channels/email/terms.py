@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bot.channels.email.mime import Mail
 from bot.channels.email.replies import LONGEST, clean
 from bot.errors import Blame, PermanentFailure
+from bot.printable import without_tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +61,7 @@ def note(words: bytes, letter: Mail) -> str:
     local = letter.recipient.partition("@")[0].casefold()
     if "@" in text or not text.isprintable() or len(text) > LONGEST or local in text.casefold():
         return clean(text, hide=who(letter))
-    return text
+    return without_tokens(text)
 
 
 def plain(words: bytes) -> str:

@@ -73,6 +73,10 @@ class MastodonChannel:
             media=tuple(m.path for m in message.media),
         )
 
+    def _receipt(self, status: Mapping[str, Any], message: Message) -> Receipt:
+        options = self._options
+        return compare.receipt(status, message, visibility=options.visibility, server=options.api_base_url)
+
     async def refresh(self) -> None:
         with contextlib.suppress(Exception):  # limits stay as they were, and ``assumed`` says so
             self._server = read_server(await self._client.instance())
@@ -84,7 +88,7 @@ class MastodonChannel:
         ids = await self._upload_all(message.media, key)
         status = await self._publish(message, ids, key)
         self._uploaded.pop(key, None)
-        return compare.receipt(status, message, visibility=self._options.visibility)
+        return self._receipt(status, message)
 
     async def settle(self, delivery: Delivery, message: Message) -> Receipt | None:
         """Look at the account's own statuses. What is surely not there may go again."""
@@ -100,7 +104,7 @@ class MastodonChannel:
             self._must_be_safe_again(failed, is_safe_again=is_safe_again)
             return None
         if found is not None:
-            return compare.receipt(found, message, visibility=self._options.visibility)
+            return self._receipt(found, message)
         if age < SETTLING and not is_safe_again:
             raise UnknownOutcome(
                 "not published so far, but the server may still be at work; look again later"

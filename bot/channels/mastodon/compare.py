@@ -6,14 +6,18 @@ import html
 import re
 from collections.abc import Mapping
 
+from bot.channels.base import url_on
 from bot.model import Message, Receipt
 
 
-def receipt(status: Mapping[str, object], message: Message, *, visibility: str) -> Receipt:
-    """The receipt of a published status; its note names every difference that a person should know."""
+def receipt(status: Mapping[str, object], message: Message, *, visibility: str, server: str) -> Receipt:
+    """The receipt of a published status; its note names every difference that a person should know.
+
+    Its URL is kept only when it lies on the ``server``, the address that bot.toml names.
+    """
     return Receipt(
         remote_id=str(status["id"]),
-        url=str(status.get("url") or status.get("uri") or ""),
+        url=url_on(server, str(status.get("url") or status.get("uri") or "")),
         note="; ".join(_differences(status, message, visibility)),
     )
 

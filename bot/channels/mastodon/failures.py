@@ -24,6 +24,7 @@ import urllib3.exceptions
 
 from bot.channels.mastodon.server import KEY_WINDOW
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
+from bot.printable import without_tokens
 
 _SENDER = {401, 403, 404, 405, 410}
 _LATER = {408, 425, 429}
@@ -132,7 +133,7 @@ def _told(error: Exception) -> str:
     """The server's own words, on one line. Mastodon.py puts them fourth."""
     words = error.args[3] if len(error.args) == 4 else ""
     line = " ".join(str(words or (error.args[2] if len(error.args) == 4 else "no reason given")).split())
-    return line[:_LONGEST_TEXT]
+    return without_tokens(line)[:_LONGEST_TEXT]
 
 
 def _with_advice(problem: str, answer: Answer) -> str:

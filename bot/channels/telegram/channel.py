@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bot.channels.base import ChannelContext, Limits, Request
+from bot.channels.base import ChannelContext, Limits, Request, url_on
 from bot.channels.telegram.call import LIMITS, call_for
 from bot.channels.telegram.html import text_length
 from bot.channels.telegram.options import TYPE, Options, Timeouts
@@ -61,7 +61,7 @@ class TelegramChannel:
         call = call_for(message, self._options)
         wire = self._wire()
         sent = await wire.send(call, await self._resolved(wire))
-        return Receipt(remote_id=str(sent.message_id), url=sent.link or "")
+        return Receipt(remote_id=str(sent.message_id), url=url_on("https://t.me", sent.link or ""))
 
     async def settle(self, delivery: Delivery, message: Message) -> Receipt | None:
         """Always UnknownOutcome: a bot cannot read what stands in a channel."""
