@@ -5,6 +5,7 @@ A time-out of a library counts from byte to byte: one byte a second outlives it.
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -31,17 +32,26 @@ class Limits:
 
 
 class Exchange:
-    """One request and its answer, on the clock and on the scales."""
+    """One request and its answer, on the clock and on the scales.
 
-    def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``no_later`` is a moment of the clock: the end of what it is a part of.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        no_later: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limits, self._clock = limits, clock
-        self._until, self._room = clock() + limits.seconds, limits.size
+        self._until, self._room = min(clock() + limits.seconds, no_later), limits.size
 
     def seconds_left(self) -> float:
         """More than nothing; AnswerTooSlow when the time is over."""
         left = self._until - self._clock()
         if left <= 0:
-            raise AnswerTooSlow(f"it took longer than {self.limits.seconds:g} s")
+            raise AnswerTooSlow("the answer was not there in time")
         return left
 
     def count(self, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from contextlib import suppress
 from contextvars import ContextVar
 from http.client import HTTPResponse
@@ -26,10 +27,13 @@ class RequestNotSent(OSError):
 
 
 class LimitedAdapter(HTTPAdapter):
-    """Every exchange within the limits; never a second try. Mount it, and add ``read_body`` to the hooks."""
+    """Every exchange within the limits; never a second try. Mount it, and add ``read_body`` to the hooks.
+
+    None goes on after ``no_later``, a moment of the monotonic clock.
+    """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._limits, self.no_later = limits, math.inf
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -42,7 +46,7 @@ class LimitedAdapter(HTTPAdapter):
         return manager
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        _exchange.set(Exchange(self._limits))
+        _exchange.set(Exchange(self._limits, no_later=self.no_later))
         return super().send(*args, **kwargs)
 
     def read_body(self, response: requests.Response, *_args: Any, **_kwargs: Any) -> None:
