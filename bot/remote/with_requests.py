@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from bot.remote.limits import Exchange, Limits, unpacked, words_may_be_cut
 from bot.remote.sockets import LimitedReader
 
-_STROKE = 65_536  # bytes
+_STROKE = 16_384  # bytes: one record of TLS, which has a time-out of its own
 _exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
@@ -85,7 +85,7 @@ class _Answer(HTTPResponse):
 
 
 def _send(connection: HTTPConnection, data: Any, send: Any) -> None:
-    """In strokes, so that whoever reads one byte a second does not get a time-out for each record of TLS."""
+    """In strokes, each with what is left of the time."""
     pieces = [data]
     if isinstance(data, bytes | bytearray):
         pieces = [data[start : start + _STROKE] for start in range(0, len(data), _STROKE)] or [data]

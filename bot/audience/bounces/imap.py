@@ -140,7 +140,7 @@ class ImapBox:
             answer = self._ask("FETCH", b",".join(uids).decode(), f"(UID BODY.PEEK[]<0.{LARGEST}>)")
         finally:
             self._imap.seconds = self._account.timeout
-        pairs = zip(answer, [*answer[1:], b""], strict=True)  # the UID stands before or after the mail
+        pairs = zip(answer, [*answer[1:], b""], strict=False)  # the UID stands before or after the mail
         return [letter for item, after in pairs if (letter := _letter(item, after))]
 
     def _move(self, uids: str) -> None:
