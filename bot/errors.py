@@ -28,6 +28,7 @@ from pathlib import Path
 
 from bot.printable import printable, without_tokens
 
+LONGEST_WAIT = timedelta(days=1)  # that a remote may ask for: a person looks before anything longer
 _OURS = Path(__file__).parent
 
 
@@ -129,12 +130,12 @@ class DeliveryError(BroadsideError):
 
 
 class TemporaryFailure(DeliveryError):
-    """Certainly not sent; a later try may work. ``retry_after`` only when the remote said so."""
+    """Certainly not sent; a later try may work. ``retry_after``: as the remote said, a day at most."""
 
     def __init__(
         self, problem: str, *, code: int | None = None, retry_after: timedelta | None = None
     ) -> None:
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_WAIT)
         super().__init__(problem, code=code)
 
 

@@ -40,21 +40,32 @@ def hold(workspace: Workspace, what: str, *, by: str, because: str = "", dry_run
 
 
 def resume(workspace: Workspace, what: str, *, dry_run: bool = False) -> tuple[str, bool]:
-    """The scope, and whether it was held. An account that stopped goes on by its own name or a channel's."""
+    """The scope, and whether it was held. An account that stopped goes on by its own name or a channel's.
+
+    Its deferred posts are due at once: they were put off by the answer that made it rest.
+    """
     holds = workspace.ledger.holds()
     scope = what if what in holds or what in workspace.settings.paces else scope_of(workspace, what)
     account = _account(workspace, scope)
     stopped = account in {halt.account for halt in workspace.pace.halts()}
+    brought = 0
     if not dry_run:
         workspace.ledger.release(scope)
         if stopped:
             workspace.pace.resume(account)
-    return scope, scope in holds or stopped
+        brought = workspace.ledger.bring_forward(_channels(workspace, account), datetime.now(UTC))
+    return scope, scope in holds or stopped or bool(brought)
 
 
 def _account(workspace: Workspace, scope: str) -> str:
     """The account that this channel goes by; else the scope is an account's name, or nothing's."""
     return workspace.settings.pace_of(scope).account if scope in workspace.settings.channels else scope
+
+
+def _channels(workspace: Workspace, account: str) -> list[str]:
+    """Those that go by this account."""
+    settings = workspace.settings
+    return [name for name in settings.channels if settings.pace_of(name).account == account]
 
 
 def cancel(

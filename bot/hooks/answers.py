@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.errors import LONGEST_WAIT
 from bot.printable import without_tokens
 
 LEASE = timedelta(seconds=60)  # an attempt that was not settled by then died with its process
@@ -16,7 +17,6 @@ _WAITS = tuple(
     timedelta(seconds=seconds) for seconds in (30, 5 * 60, 30 * 60, 2 * 3600, 4 * 3600, 7 * 3600, 10 * 3600)
 )
 TRIES = len(_WAITS) + 1
-_LONGEST_WAIT = timedelta(days=1)
 _SAID = 200  # characters of an answer that are kept
 _address = re.compile(r"(?<![^\s<>\"'=:,;()])[^\s<>\"'=:,;()]+@[^\s<>\"',;)]+")
 
@@ -47,7 +47,7 @@ def judge(answer: Answer, *, attempts: int, now: datetime) -> tuple[Verdict, dat
         return Verdict.GONE, None
     if attempts >= TRIES:
         return Verdict.FAILED, None
-    asked = min(answer.retry_after or timedelta(), _LONGEST_WAIT)
+    asked = min(answer.retry_after or timedelta(), LONGEST_WAIT)
     return Verdict.AGAIN, now + max(_WAITS[attempts - 1], asked)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import timedelta
 
 import httpx
 
 from bot.hooks.answers import Answer, kept
+from bot.remote import numbers
+from bot.remote.limits import Exchange, Limits
+from bot.remote.with_httpx import body_of
 
 PATIENCE = 10.0  # seconds for a whole attempt
 _READ = 2_000  # bytes of an answer
@@ -34,10 +35,14 @@ async def call(
         async with asyncio.timeout(patience):
             sent = {**headers, "Content-Type": "application/json"}
             async with http.stream("POST", url, headers=sent, content=body) as response:
+                # What comes soon: the answer was given with its status, whatever becomes of its words.
+                limits = Limits(seconds=patience / 5, size=_READ)
+                words = await body_of(response, Exchange(limits), cut=True)
+                asked = response.headers.get("Retry-After", "")
                 return Answer(
                     status=response.status_code,
-                    said=kept(response.status_code, await _beginning(response, patience / 5)),
-                    retry_after=_retry_after(response.headers.get("Retry-After", "")),
+                    said=kept(response.status_code, words),
+                    retry_after=numbers.wait(asked),  # no date: it is that of a clock we do not know
                 )
     except (TimeoutError, httpx.TimeoutException):
         return Answer(said=f"no answer within {patience:g} seconds")
@@ -45,20 +50,3 @@ async def call(
         return Answer(said=f"no answer: {type(error).__name__}")  # its words may hold the address
     except (httpx.InvalidURL, UnicodeError):
         return Answer(said="the address cannot be used")
-
-
-async def _beginning(response: httpx.Response, patience: float) -> bytes:
-    """What comes soon: the answer was given with its status, whatever becomes of its words."""
-    found = b""
-    with suppress(TimeoutError, httpx.HTTPError):
-        async with asyncio.timeout(patience):
-            async for piece in response.aiter_raw():
-                found += piece
-                if len(found) >= _READ:
-                    break
-    return found[:_READ]
-
-
-def _retry_after(text: str) -> timedelta | None:
-    """Only seconds: a date would be that of a clock we do not know."""
-    return timedelta(seconds=int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else None

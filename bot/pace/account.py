@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
+from bot.errors import LONGEST_WAIT
 from bot.pace.quota import Quota, Ramp, next_midnight
 
 AHEAD = 1.0  # seconds: no slot further away is given out, so that a pause or a new limit acts soon
@@ -69,7 +70,7 @@ def room(
     """What pause, rest, hour, day and warm-up leave, apart from the share that is ``kept`` for others."""
     if row.paused:
         return Room(0, PAUSED_WAIT.total_seconds(), row.paused)
-    if row.rest_until is not None and row.rest_until > now:
+    if row.rest_until is not None and now < row.rest_until <= now + LONGEST_WAIT:  # none is longer
         return Room(0, (row.rest_until - now).total_seconds(), "the remote asked for a rest")
     rooms = (
         _in_window(row.hour, quota.per_hour, _HOUR, now, "per_hour", kept),

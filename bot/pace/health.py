@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure
+from bot.errors import LONGEST_WAIT, Blame, DeliveryError, PermanentFailure, TemporaryFailure
 from bot.pace.account import Account
 from bot.pace.quota import Guard, PaceRules
 
@@ -120,7 +120,8 @@ def _rested(row: Account, noted: Noted, now: datetime) -> Account:
     strikes = row.strikes if resting else row.strikes + 1
     wait = min(FIRST_REST * 2 ** min(strikes - 1, 20), LONGEST_REST)
     until = now + max(noted.rest, timedelta(0) if resting else wait)
-    return replace(row, strikes=strikes, calm=0, rest_until=max(until, row.rest_until or until))
+    rest_until = min(max(until, row.rest_until or until), now + LONGEST_WAIT)
+    return replace(row, strikes=strikes, calm=0, rest_until=rest_until)
 
 
 def _calmed(row: Account, accepted: int) -> Account:

@@ -7,7 +7,7 @@ it comes from, so two workers, or a worker and a person, can never both be right
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, update
@@ -117,6 +117,13 @@ class Ledger:
                 self._decide(connection, delivery, [was])
             else:
                 self._change(connection, delivery, self._in([was]))
+
+    def bring_forward(self, channels: Collection[str], now: datetime) -> int:
+        """Make what was deferred on these channels due now; how many those are."""
+        late = (_table.c.channel.in_(list(channels)), _table.c.due > now)
+        query = update(_table).where(self._in([State.DEFERRED]), *late).values(due=now)
+        with writing(self.engine) as connection:
+            return connection.execute(query).rowcount
 
     def recover(self, now: datetime, channel: str | None = None) -> list[Delivery]:
         """After a crash: what was claimed may have gone out. Only under the lock, before any claim there."""

@@ -28,6 +28,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import regex
 
+from tests.support.absurd import Absurd, answer_absurdly
+
 POST_STATUS = "POST /api/v1/statuses"
 POST_MEDIA = "POST /api/v2/media"
 TOKEN = "secret-token-of-the-test"
@@ -76,6 +78,7 @@ class Fault:
     drop: bool = False  # close the connection without an answer
     hold: bool = False  # answer only when the server is released or closed
     content_type: str = "application/json"
+    absurd: Absurd | None = None  # say this, with the status, instead of a body
 
     @classmethod
     def before(cls, status: int, *, headers: dict[str, str] | None = None, error: str = "") -> Fault:
@@ -125,6 +128,7 @@ class MastodonServer:
         self.headers: dict[str, str] = {}  # added to every answer
         self.one_request_each = False  # keep connections open, and drop the second request on each
         self.released = threading.Event()
+        self.delay = 0.0  # seconds before each answer
         self._faults: dict[str, list[Fault]] = defaultdict(list)
         self._lock, self._last_id = threading.RLock(), 110_000_000_000_000_000
 
@@ -447,10 +451,16 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = handle_all  # noqa: N815 - the names http.server looks for
 
     def _answer(self, answer: Fault) -> None:
+        if self.mastodon.delay:
+            self.mastodon.released.wait(self.mastodon.delay)
         if answer.hold:
             self.mastodon.released.wait(20)
         if answer.drop or answer.hold:
             self.close_connection = True
+            return
+        if answer.absurd:
+            self.close_connection = True
+            answer_absurdly(answer.absurd, self.wfile.write, self.mastodon.released, status=answer.status)
             return
         self.send_response(answer.status)
         for name, value in [*answer.headers, *self.mastodon.headers.items()]:

@@ -22,6 +22,8 @@ STEPS = ("MAIL", "RCPT", "DATA", "DOT")
 DROP = "drop"  # the connection is cut instead of an answer; at DOT the letter is lost
 TAKE_AND_DROP = "take and drop"  # at DOT: the letter is accepted, and nobody learns of it
 SILENT = "silent"  # no answer, now or later
+DRIP = "drip"  # an answer of one byte at a time, without an end
+ENDLESS = "endless"  # an answer of ever more lines
 GO_AHEAD = "354 go ahead"
 _ID = re.compile(rb"(?im)^Message-ID: *(<[^>]*>)")
 
@@ -102,6 +104,8 @@ class _Talk(asyncio.Protocol):
         greeting = server.greetings.popleft() if server.greetings else server.greeting
         if greeting == DROP:
             self.transport.abort()
+        elif greeting in (DRIP, ENDLESS):
+            self._answer_with(greeting)
         elif greeting != SILENT:
             self.transport.write(greeting.encode() + b"\r\n")
             if not greeting.startswith("220"):
@@ -268,13 +272,20 @@ class _Talk(asyncio.Protocol):
         if order in (DROP, TAKE_AND_DROP):
             self._flush()
             self.transport.close()
-        elif order == SILENT:
+        elif order in (SILENT, DRIP, ENDLESS):
             self._mute = True
+            if order != SILENT:
+                self._go_on_for_ever(b"2" if order == DRIP else b"250-and more\r\n" * 100)
         else:
             self._say(order)
             if order.split("\r\n")[-1].startswith("421"):
                 self._flush()
                 self.transport.close()
+
+    def _go_on_for_ever(self, piece: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(piece)
+            asyncio.get_running_loop().call_later(0.05, self._go_on_for_ever, piece)
 
     def _say(self, text: str) -> None:
         self._reply += text.encode() + b"\r\n"

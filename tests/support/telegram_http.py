@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.support.absurd import Absurd, answer_absurdly
 
 Answer = Callable[[str, str, dict[str, Any]], bytes]  # token, method, parameters -> body of a 200
 
@@ -28,6 +31,14 @@ class Dropped(Exception):
     """The connection ends without an answer."""
 
 
+class Absurdly(Exception):
+    """Something else comes instead of an answer."""
+
+    def __init__(self, how: Absurd, stopping: threading.Event) -> None:
+        super().__init__(how)
+        self.how, self.stopping = how, stopping
+
+
 def handler_for(answer: Answer) -> type[BaseHTTPRequestHandler]:
     """Serves ``/bot<token>/<method>`` with what ``answer`` says."""
 
@@ -47,6 +58,9 @@ def handler_for(answer: Answer) -> type[BaseHTTPRequestHandler]:
             except ApiError as error:
                 is_page = error.description.startswith("<")
                 self._reply(error.code, (error.description if is_page else json.dumps(error.body)).encode())
+            except Absurdly as order:
+                self.close_connection = True
+                answer_absurdly(order.how, self.wfile.write, order.stopping)
             except (Dropped, BrokenPipeError, ConnectionResetError):  # we or the client hung up
                 self.close_connection = True
 

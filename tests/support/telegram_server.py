@@ -20,8 +20,9 @@ from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from tests.support.absurd import Absurd
 from tests.support.telegram_chats import BOT, CHANNEL, GROUP, TOPIC, administrator, chat_of
-from tests.support.telegram_http import ApiError, Dropped, handler_for
+from tests.support.telegram_http import Absurdly, ApiError, Dropped, handler_for
 from tests.support.telegram_parser import Formatted, Refused, telegram_parse
 
 TOKEN = "123456789:AAtesttesttesttesttesttesttesttest1"
@@ -84,6 +85,7 @@ class TelegramServer:
             GROUP: chat_of(GROUP, "supergroup", title="Editors", is_forum=True),
         }
         self.members: dict[int, dict[str, Any]] = dict.fromkeys((CHANNEL, GROUP), administrator())
+        self.absurd: Absurd | None = None  # what comes instead of the answer to each message that is taken
         self._planned: list[_Planned] = []
         self._lock, self._stopping = threading.RLock(), threading.Event()
         self._polling, self.somebody_polls = threading.Lock(), threading.Event()
@@ -156,6 +158,8 @@ class TelegramServer:
         if planned and planned.fault not in _AFTER:
             self._raise(planned)
         body = json.dumps({"ok": True, "result": handler(values)}).encode()
+        if self.absurd and method.startswith("send"):
+            raise Absurdly(self.absurd, self._stopping)
         return self._spoilt(planned.fault, body) if planned else body
 
     def _take_planned(self, method: str) -> _Planned | None:

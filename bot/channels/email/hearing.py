@@ -14,6 +14,7 @@ class Hearing:
         self.partial = b""  # the beginning of a line
         self.nonsense: bytes | None = None  # the first line that is no answer: nothing is understood after it
         self._lines: list[bytes] = []  # of an answer that goes on
+        self._size = 0  # bytes of those, and one for each
 
     @property
     def is_amid(self) -> bool:
@@ -36,14 +37,15 @@ class Hearing:
                 return
             if self._lines or mark == b"-":
                 self._lines.append(line)
+                self._size += len(line) + 1
                 if not self._fits(code):
                     self.nonsense = line
                     return
                 if mark != b"-":
-                    whole, self._lines = self._lines, []
+                    whole, self._lines, self._size = self._lines, [], 0
                     yield int(code), b"\n".join(one[4:] for one in whole)
             else:
                 yield int(code), line[4:]
 
     def _fits(self, code: bytes) -> bool:
-        return code == self._lines[0][:3] and sum(map(len, self._lines)) <= LONGEST_ANSWER
+        return code == self._lines[0][:3] and self._size <= LONGEST_ANSWER

@@ -65,7 +65,7 @@ class Wire(asyncio.Protocol):
         self._must_reset = False
         self._after_dot = 0  # bytes that we wrote after the last dot
         self._hearing = Hearing()
-        self._since = clock()  # of the last thing said or heard
+        self._since = clock()  # of the last thing said, or heard to its end
 
     # ----------------------------------------------------------------- from outside
 
@@ -136,13 +136,13 @@ class Wire(asyncio.Protocol):
         """
         if self._over:
             return
-        self._since = self._clock()
         if self._waits:
             self._owed.clear()  # they are to words that we have not said yet
         elif self._owed == self._usual and self._goes_on_as_usual(data):
             return
         self._busy = True
         for code, words in self._hearing.answers(data):
+            self._since = self._clock()  # a part of an answer is none: one byte a second must not outlive us
             self._answer(code, words)
             if self._over:
                 return
@@ -164,6 +164,7 @@ class Wire(asyncio.Protocol):
             return False
         self._owed.clear()
         self._out = None
+        self._since = self._clock()
         self.answers += 1
         self._busy = True
         self._calls.done(letter, f"250 {note(usual[1], letter)}")

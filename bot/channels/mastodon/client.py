@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -13,8 +14,12 @@ from mastodon import Mastodon
 from bot.channels.mastodon.failures import Answer
 from bot.channels.mastodon.options import Options
 from bot.errors import DeliveryError
+from bot.remote.limits import Limits
+from bot.remote.with_requests import LimitedAdapter
 
 _CONNECT_SECONDS = 10.0
+_WHOLE_CALL = 3  # times the limit of one exchange: looking for a status takes several
+_LONGEST_ANSWER = 4_000_000  # bytes; a page of forty long statuses has a tenth of that
 
 # Mastodon.py would do arithmetic on the first three, and warn on the last, after the post was accepted:
 # a strange header would then look like a failure. We read them ourselves.
@@ -35,7 +40,9 @@ class Client:
     """The library is synchronous and not thread-safe: every call runs in a thread, under one lock."""
 
     def __init__(self, options: Options, user_agent: str) -> None:
-        self._session, self._answer = _Session(self._remember), cast("Answer | None", None)
+        seconds = min(_CONNECT_SECONDS, options.timeout) + options.timeout
+        self._adapter, self._seconds = LimitedAdapter(Limits(seconds=seconds, size=_LONGEST_ANSWER)), seconds
+        self._session, self._answer = _Session(self._remember, self._adapter), cast("Answer | None", None)
         self._base, self._lock = options.api_base_url, threading.Lock()
         self.api = Mastodon(
             api_base_url=options.api_base_url,
@@ -87,6 +94,7 @@ class Client:
     def _run(self, function: Callable[[], T]) -> T:
         with self._lock:
             self._answer = None
+            self._adapter.no_later = time.monotonic() + _WHOLE_CALL * self._seconds
             try:
                 return function()
             except DeliveryError:
@@ -119,13 +127,17 @@ class Client:
 class _Session(requests.Session):
     """Says before each request that no answer is there yet, and tells each answer as it comes."""
 
-    def __init__(self, tell: Callable[[requests.Response | None], None]) -> None:
+    def __init__(self, tell: Callable[[requests.Response | None], None], adapter: LimitedAdapter) -> None:
         super().__init__()
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
         self._tell = tell
         # A redirect would turn the POST into a GET and carry the token elsewhere.
         self.max_redirects = 0
         self.headers["Connection"] = "close"
-        self.hooks["response"].append(lambda response, *args, **kwargs: tell(response))
+        self.headers["Accept-Encoding"] = "identity"
+        # First its status: that is known, whatever becomes of the words.
+        self.hooks["response"] += [lambda response, *args, **kwargs: tell(response), adapter.read_body]
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         self._tell(None)

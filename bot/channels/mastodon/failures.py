@@ -17,14 +17,15 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 
 import urllib3.exceptions
 
 from bot.channels.mastodon.server import KEY_WINDOW
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.printable import without_tokens
+from bot.remote import numbers
+from bot.remote.with_requests import RequestNotSent
 
 _SENDER = {401, 403, 404, 405, 410}
 _LATER = {408, 425, 429}
@@ -70,15 +71,13 @@ def retry_after(answer: Answer, now: datetime) -> timedelta | None:
     The reset is ISO 8601 on Mastodon and unix seconds on GoToSocial; it is the server's clock, so the
     server's own ``Date`` is what it is held against.
     """
-    server_now = _http_date(answer.headers.get("date", "")) or now
-    moments = [_reset(answer.headers.get("x-ratelimit-reset", ""))]
-    waits = [moment - server_now for moment in moments if moment]
-    after = answer.headers.get("retry-after", "").strip()
-    if after.isdigit():
-        waits.append(timedelta(seconds=int(after)))
-    elif until := _http_date(after):
-        waits.append(until - server_now)
-    return max(max(waits), timedelta(seconds=1)) if waits else None
+    server_now = numbers.http_date(answer.headers.get("date", "")) or now
+    told = (
+        numbers.rate_limit_reset(answer.headers.get("x-ratelimit-reset", ""), now=server_now),
+        numbers.retry_after(answer.headers.get("retry-after", ""), now=server_now),
+    )
+    waits = [wait for wait in told if wait is not None]
+    return max(*waits, timedelta(seconds=1)) if waits else None
 
 
 def _unanswered(error: Exception) -> DeliveryError:
@@ -90,7 +89,7 @@ def _unanswered(error: Exception) -> DeliveryError:
 
 
 def _never_left(cause: BaseException) -> bool:
-    """Whether it proves that no byte of the request was sent: no name, no connection, no handshake."""
+    """Whether it proves that the server has no whole request: no name, no connection, a part of it only."""
     before = (
         urllib3.exceptions.NewConnectionError,
         urllib3.exceptions.ConnectTimeoutError,
@@ -98,6 +97,7 @@ def _never_left(cause: BaseException) -> bool:
         ConnectionRefusedError,
         socket.gaierror,
         ssl.SSLCertVerificationError,
+        RequestNotSent,
     )
     return isinstance(cause, before)
 
@@ -140,21 +140,3 @@ def _with_advice(problem: str, answer: Answer) -> str:
     if answer.status in {401, 403}:
         return f"{problem}; check access_token and its scopes"
     return f"{problem}; check api_base_url"
-
-
-def _reset(value: str) -> datetime | None:
-    if value.strip().isdigit():
-        return datetime.fromtimestamp(int(value), UTC)
-    try:
-        moment = datetime.fromisoformat(value.strip())
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -9,10 +9,14 @@ from datetime import timedelta
 from enum import StrEnum
 
 from bot.channels.base import Limits
-from bot.channels.mastodon.length import URL_LENGTH, rune_length, status_length
+from bot.channels.mastodon.length import LONGEST_URL, URL_LENGTH, rune_length, status_length
+from bot.remote.numbers import whole_number
 
 # A server that knows keys forgets them after an hour. Five minutes are for the way.
 KEY_WINDOW = timedelta(minutes=55)
+
+# More than this of anything is not believed: a post is a short message, and each of these takes memory here.
+_MOST_CHARACTERS, _MOST_PICTURES, _LONGEST_ALT = 100_000, 32, 100_000
 
 
 class Family(StrEnum):
@@ -69,10 +73,11 @@ def read_server(instance: Mapping[str, object]) -> Server:
     statuses, pictures = _table(configuration, "statuses"), _table(configuration, "media_attachments")
     told = {
         # Pleroma and its kin say max_toot_chars, at the top.
-        "characters": _count(statuses, "max_characters") or _count(instance, "max_toot_chars"),
-        "url_length": _count(statuses, "characters_reserved_per_url"),
-        "media": _count(statuses, "max_media_attachments"),
-        "alt_text": _count(pictures, "description_limit"),
+        "characters": _count(statuses, "max_characters", _MOST_CHARACTERS)
+        or _count(instance, "max_toot_chars", _MOST_CHARACTERS),
+        "url_length": _count(statuses, "characters_reserved_per_url", LONGEST_URL),
+        "media": _count(statuses, "max_media_attachments", _MOST_PICTURES),
+        "alt_text": _count(pictures, "description_limit", _LONGEST_ALT),
     }
     values = {name: value for name, value in told.items() if value}
     assumed = tuple(name for name, value in told.items() if not value)
@@ -96,6 +101,5 @@ def _table(mapping: Mapping[str, object], key: str) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _count(mapping: Mapping[str, object], key: str) -> int:
-    value = mapping.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+def _count(mapping: Mapping[str, object], key: str, most: int) -> int:
+    return whole_number(mapping.get(key), least=1, most=most) or 0

@@ -71,3 +71,7 @@ class Timeouts:
     write: float = 30
     media_write: float = 120
     pool: float = 5
+
+    def whole(self, *, with_picture: bool) -> float:
+        """Of an exchange, whoever dawdles: each of the others counts from byte to byte."""
+        return self.pool + self.connect + (self.media_write if with_picture else self.write) + self.read

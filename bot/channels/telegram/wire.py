@@ -19,15 +19,20 @@ from bot.channels.telegram.options import Options, Timeouts
 from bot.channels.telegram.redaction import hide_tokens_in_logs
 from bot.errors import PermanentFailure
 from bot.metadata import to_publish
+from bot.remote import numbers
+from bot.remote.limits import AnswerTooSlow, Limits
+from bot.remote.with_httpx import event_hooks
 
 T = TypeVar("T")
+
+_LONGEST_ANSWER = 1_000_000  # bytes; an answer to a post has a few thousand
 
 
 class Wire:
     """One bot. Every failure leaves here as one of the three that a channel may raise."""
 
     def __init__(self, options: Options, timeouts: Timeouts) -> None:
-        request = _request(timeouts)
+        request = _Request(timeouts)
         # Between the two: httpx makes its loggers with the first client, and the bot logs its address.
         hide_tokens_in_logs()
         self._bot = Bot(
@@ -98,14 +103,31 @@ async def _photo(call: Call) -> bytes | None:
 
 
 class _Request(HTTPXRequest):
-    """Reads two refusals itself that the library blurs.
+    """Ends every exchange in time, and reads two refusals itself that the library blurs.
 
     A 413, or a 429 without the usual parameters, would become a NetworkError, as if it might have gone out;
     and RetryAfter changes its type with an environment variable and warns about it.
     """
 
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        super().__init__(
+            read_timeout=timeouts.read,
+            write_timeout=timeouts.write,
+            connect_timeout=timeouts.connect,
+            pool_timeout=timeouts.pool,
+            media_write_timeout=timeouts.media_write,
+            httpx_kwargs=cast(dict[str, Any], _client_options(timeouts)),
+        )
+
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
-        code, payload = await super().do_request(*args, **kwargs)
+        data = kwargs.get("request_data")
+        seconds = self._timeouts.whole(with_picture=bool(data and data.multipart_data))
+        try:
+            async with asyncio.timeout(seconds):
+                code, payload = await super().do_request(*args, **kwargs)
+        except TimeoutError as error:
+            raise AnswerTooSlow(f"it took longer than {seconds:g} s") from error
         if code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             raise Refused(HTTPStatus(code).phrase, code=code, retry_after=_retry_after(payload))
         return code, payload
@@ -114,20 +136,15 @@ class _Request(HTTPXRequest):
 def _retry_after(payload: bytes) -> timedelta | None:
     """The pause that Telegram asks for, if it does."""
     try:
-        seconds = json.loads(payload)["parameters"]["retry_after"]
-        return timedelta(seconds=float(seconds)) if seconds > 0 else None
-    except (ValueError, KeyError, TypeError, OverflowError):
+        return numbers.wait(json.loads(payload)["parameters"]["retry_after"]) or None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _request(timeouts: Timeouts) -> HTTPXRequest:
+def _client_options(timeouts: Timeouts) -> dict[str, object]:
     """A fresh connection for each call: an idle one that has died would leave us in doubt."""
-    limits = httpx.Limits(max_connections=4, max_keepalive_connections=0)
-    return _Request(
-        read_timeout=timeouts.read,
-        write_timeout=timeouts.write,
-        connect_timeout=timeouts.connect,
-        pool_timeout=timeouts.pool,
-        media_write_timeout=timeouts.media_write,
-        httpx_kwargs=cast(dict[str, Any], {"limits": limits}),
-    )
+    return {
+        "limits": httpx.Limits(max_connections=4, max_keepalive_connections=0),
+        "headers": {"Accept-Encoding": "identity"},
+        "event_hooks": event_hooks(Limits(seconds=timeouts.read, size=_LONGEST_ANSWER)),
+    }
