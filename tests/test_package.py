@@ -30,7 +30,7 @@ def test_the_wheel_makes_a_workspace_that_rehearses(tmp_path: Path) -> None:
         )
         return done.stdout
 
-    bot("init", "news")
+    bot("init", "--sample", "news")
     ran = bot("-w", "news", "run", "--now", "2026-11-23 08:00", "--until", "2026-11-30 07:59")
 
     assert "16 sent" in ran

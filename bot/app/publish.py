@@ -17,12 +17,12 @@ from operator import add
 from typing import Any, Protocol, TypeVar, cast
 
 from bot.app.brakes import has_stop_file
+from bot.app.items import item_findings
 from bot.app.pacing import turnstile, wickets
 from bot.app.words import Outgoing, issue_variants, issue_words, post_words
 from bot.app.workspace import STOP_FILE, Workspace
 from bot.audience.tokens import unsubscribe_tokens
 from bot.channels.base import MassChannel
-from bot.checks import check_item
 from bot.errors import DeliveryError, StoreError, UserError, fault_of
 from bot.model import History, Issue, Item, Level, Plan, Post, State, Status
 from bot.planner import plan as make_plan
@@ -186,7 +186,7 @@ def _planned(workspace: Workspace, queue: Queue, now: datetime) -> tuple[Plan, l
             zone=settings.publication.timezone,
             blocked=frozenset(blocked),
         )
-        found = {item.id: why for item in _items(plan) if (why := blocking(item, now))}
+        found = {item.id: why for item in _items(plan) if (why := blocking(item, now, mode=workspace.mode))}
         if not found:
             return plan, [str(error) for error in queue.errors] + list(blocked.values())
         blocked |= found
@@ -198,9 +198,9 @@ def _items(plan: Plan) -> Iterator[Item]:
     yield from (post.item for post in plan.posts)
 
 
-def blocking(item: Item, now: datetime) -> str:
+def blocking(item: Item, now: datetime, *, mode: str) -> str:
     """Why a check stops the item; empty when none does."""
-    findings = check_item(item, today=now.date())
+    findings = item_findings(item, now.date(), mode=mode)
     return next((str(finding) for finding in findings if finding.level is Level.BLOCK), "")
 
 

@@ -19,7 +19,7 @@ from bot.errors import BroadsideError
 
 # name -> (module, one line of help): the help page needs no command's module.
 COMMANDS = {
-    "init": ("setup", "Make a workspace from the shipped sample."),
+    "init": ("setup", "Make a workspace; --sample with items to rehearse with."),
     "add": ("items", "Add an item from a file, standard input, or a title and a link."),
     "list": ("items", "List the items of the queue."),
     "show": ("items", "Show one item and what the checks say of it."),
@@ -43,6 +43,7 @@ COMMANDS = {
     "bounces": ("bounces", "Read what came back; stop writing to addresses that are dead."),
     "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
     "export": ("privacy", "Write everything out, to go elsewhere."),
+    "templates": ("templates", "Which templates are yours; copy, compare, remove copies."),
     "dkim": ("dkim", "Make, show and renew the key that signs the mail."),
     "doctor": ("setup", "What is configured, what is missing, which channel answers."),
 }
