@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.commands import bot
 
+from bot.cli.main import COMMANDS
 from bot.reader import read_queue
 from bot.shipped import STARTER, shipped
 
@@ -210,3 +211,30 @@ def test_a_template_name_with_a_slip_is_answered_with_the_near_one(here: Path) -
     assert ran.code == 3
     assert "did you mean 'email/issue.txt'?" in ran.err
     assert not (here / "templates").exists()
+
+
+# --------------------------------------------------------------------------- the command itself
+
+
+def test_help_groups_the_commands_by_what_one_wants_to_do() -> None:
+    """And names each of them once."""
+    lines = bot("--help").out.splitlines()
+
+    titles = ["Every day:", "Readers:", "Channels and mail:", "Running:", "Moving:"]
+    assert [line for line in lines if line in titles] == titles
+    named = [line.split()[0] for line in lines if line.startswith("  ") and line[2:3].isalpha()]
+    assert {name for name in COMMANDS if named.count(name) == 1} == set(COMMANDS)
+
+
+def test_a_preview_without_a_screen_prints_its_path_and_opens_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No browser of the terminal takes it over, and no error of another program is shown."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    bot("init", "--sample", tmp_path)
+
+    ran = bot("preview", "--open", workspace=tmp_path)
+
+    assert ran.out.rstrip().endswith("outbox/preview/index.html")
+    assert (ran.code, ran.err, capfd.readouterr().err) == (0, "", "")

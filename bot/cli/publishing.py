@@ -14,7 +14,16 @@ import click
 
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, json_option, plural, print_json, print_table, warn, when
+from bot.cli.output import (
+    dry_run_option,
+    json_option,
+    open_in_browser,
+    plural,
+    print_json,
+    print_table,
+    warn,
+    when,
+)
 from bot.cli.waiting import waits_are_told
 
 if TYPE_CHECKING:
@@ -130,7 +139,7 @@ def preview_command(
         )
     click.echo(f"Open {page}")
     if open_it:
-        click.launch(page.absolute().as_uri())
+        open_in_browser(page)
 
 
 @click.command("run")
