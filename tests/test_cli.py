@@ -52,6 +52,7 @@ def test_a_rehearsed_week_and_then_nothing_is_due(here: Path) -> None:
 
     assert first.code == second.code == 0
     assert "16 sent" in first.out
+    assert "'bot forget-rehearsal' takes that back" in first.out
     assert second.out.splitlines()[-1] == "Nothing is due."
     assert len(list((here / "outbox" / "mail").glob("*.eml"))) == 3
     assert len(list((here / "outbox" / "mastodon").glob("*.json"))) == 6

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from bot.app.hooks import statuses
 from bot.app.own_templates import template_findings
 from bot.app.pacing import halts, told
-from bot.app.publish import history
+from bot.app.publish import holds
 from bot.app.samples import approved_samples
 from bot.app.workspace import Workspace, secret_name
 from bot.config import is_for_examples
@@ -69,12 +69,12 @@ def _samples(items: Sequence[Item], mode: str) -> list[Finding]:
 def _stops(workspace: Workspace) -> list[Finding]:
     """What a person holds: nothing of it goes out, and nobody may remember."""
     try:
-        holds = history(workspace).holds
+        held = holds(workspace)
     except StoreError:
         return []  # told with the accounts
     return [
         _warn("hold", f"{'everything' if scope == '*' else scope} stands still: {why}; see 'bot resume'")
-        for scope, why in holds.items()
+        for scope, why in held.items()
     ]
 
 

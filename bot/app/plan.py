@@ -23,7 +23,7 @@ def outlook(workspace: Workspace, now: datetime, *, days: int) -> Outlook:
         items,
         settings.mailings,
         settings.postings,
-        history(workspace),
+        history(workspace, now),
         now,
         zone=settings.publication.timezone,
         days=days,

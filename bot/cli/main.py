@@ -28,7 +28,7 @@ GROUPS = {
         "approve": ("items", "Approve items: only approved items ever go out."),
         "hold": ("control", "Stop one item, a channel, or everything (STOP)."),
         "resume": ("control", "Take a hold away again."),
-        "plan": ("publishing", "What goes out when in the next days, and why an item waits."),
+        "plan": ("planning", "What goes out when in the next days, and why an item waits."),
         "preview": ("publishing", "Write the newsletter and the posts as pages to look at."),
         "status": ("ledger", "What was sent, is due, failed, or is unknown."),
     },
