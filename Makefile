@@ -1,17 +1,36 @@
-# Two commands are all you need: "make demo" to see it, "make test" to prove it.
+# Three commands are all you need: "make demo" to see it, "make install" to use it, "make test" to prove it.
 SHELL := /bin/bash
 PYTHON ?= python3
 BOT := .venv/bin/bot
 LOCK := --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help demo test check extras lint lock clean
+.PHONY: help demo install test check extras lint lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 demo: .venv/run ## Rehearse a week with the sample items; look at outbox/index.html
+	@$(BOT) init --sample . >/dev/null
+	@echo "Rehearsing a week with the 25 sample items; nothing leaves this computer ..."
 	@$(BOT) run --now "2026-11-23 08:00" --until "2026-11-30 07:59"
+
+# A folder on the PATH that we may write to: the person's own, else, for root, everybody's.
+BIN ?= $(if $(filter 0,$(shell id -u)),/usr/local/bin,$(HOME)/.local/bin)
+
+install: .venv/run ## Put the commands "bot" and "broadside" on your PATH
+	@mkdir -p "$(BIN)"
+	@for name in bot broadside; do \
+	  other=$$(command -v $$name 2>/dev/null); \
+	  if [ -n "$$other" ] && [ "$$(readlink -f "$$other")" != "$(CURDIR)/.venv/bin/$$name" ] && \
+	     ! readlink -f "$$other" | grep -q "/\.venv/bin/$$name$$"; then \
+	    echo "There is another '$$name' already ($$other); it stays. Write 'broadside' for ours."; \
+	  else \
+	    ln -sfn "$(CURDIR)/.venv/bin/$$name" "$(BIN)/$$name" && echo "Installed $(BIN)/$$name"; \
+	  fi; \
+	done
+	@case ":$$PATH:" in *":$(BIN):"*) echo "Next: bot init ~/our-newsletter";; \
+	  *) echo "$(BIN) is not on your PATH yet. Open a new terminal, or: export PATH=\"$(BIN):\$$PATH\"";; esac
 
 test: .venv/dev ## Everything: lint, types, import floors, all tests (CI runs this)
 	@$(MAKE) --no-print-directory lint
@@ -32,15 +51,17 @@ lint: .venv/dev
 	.venv/bin/lint-imports
 
 # The lock file has two parts: what the program needs, then what only the tests need.
-.venv/run: requirements.lock
+.venv/run: requirements.lock pyproject.toml
 	@test -x .venv/bin/python || $(if $(UV),uv venv -q .venv,$(MAKE) --no-print-directory .venv/bin/pip)
 	@sed '/^# === only for tests ===/,$$d' requirements.lock > .venv/run.lock
+	@echo "Installing $$(grep -c == .venv/run.lock) Python packages into .venv, once (15 to 70 seconds) ..."
 	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --require-hashes -r .venv/run.lock
 	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Debian keeps the venv module in a package of its own.
 .venv/bin/pip:
+	@echo "Making a Python environment in .venv ..."
 	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv; \
 	  [ "$$(id -u)" = 0 ] || { echo "Please install one package first: sudo apt-get install python3-venv" >&2; exit 1; }; \
 	  echo "Installing python3-venv ..."; \
@@ -48,6 +69,7 @@ lint: .venv/dev
 	  $(PYTHON) -m venv .venv; }
 
 .venv/dev: .venv/run
+	@echo "Installing what the tests need into .venv, once (up to a minute) ..."
 	@$(if $(UV),uv pip install -q --python .venv/bin/python,.venv/bin/pip install -q --disable-pip-version-check) --require-hashes -r requirements.lock
 	@touch $@
 

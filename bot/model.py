@@ -192,6 +192,9 @@ class History:
     last_post: Mapping[str, datetime] = field(default_factory=dict)  # channel -> when it last posted
     next_number: Mapping[str, int] = field(default_factory=dict)  # newsletter -> number of its next issue
     holds: Mapping[str, str] = field(default_factory=dict)  # "*", channel or item id -> why, by whom
+    settings_written: datetime | None = (
+        None  # a schedule that no run has seen counts from here; None: from now
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,6 +241,7 @@ class Plan:
     issues: tuple[Issue, ...] = ()
     posts: tuple[Post, ...] = ()
     skipped: tuple[Firing, ...] = ()  # slots given up, to be recorded and told once
+    missed: tuple[str, ...] = ()  # a sentence for each schedule that gave slots up
     notices: tuple[str, ...] = ()  # sentences for people: an issue held, a channel stopped
     waiting: tuple[Waiting, ...] = ()
 

@@ -1,10 +1,11 @@
-"""Where the files that come with the program are: templates, the sample queue, the sample settings."""
+"""Where the files that come with the program are: templates, samples, the starter of a workspace."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+STARTER = _PACKAGE / "starter"  # what a new workspace begins with
 
 
 def shipped(name: str) -> Path:

@@ -280,7 +280,7 @@ def test_a_damaged_zip_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Workspace]:
-    make_workspace(tmp_path / "news")
+    make_workspace(tmp_path / "news", sample=True)
     workspace = Workspace(tmp_path / "news")
     yield workspace
     workspace.release()
@@ -364,7 +364,7 @@ def test_many_refused_rows_are_counted_by_reason(here: Workspace, tmp_path: Path
 def test_a_full_export_moves_a_reader_with_all_they_chose(here: Workspace, tmp_path: Path) -> None:
     """Newsletters, forms and pauses arrive in another workspace as they were."""
     elsewhere = tmp_path / "elsewhere"
-    make_workspace(elsewhere)
+    make_workspace(elsewhere, sample=True)
     file = saved(
         tmp_path / "list.csv",
         "email,name,newsletters,preferences\n"
@@ -437,7 +437,7 @@ def long_list(path: Path, count: int) -> Path:
 @pytest.fixture
 def there(tmp_path: Path, store_url: str) -> Iterator[Workspace]:
     """A workspace on either database."""
-    make_workspace(tmp_path / "there")
+    make_workspace(tmp_path / "there", sample=True)
     with (tmp_path / "there" / ".env").open("a") as file:
         file.write(f"\nBOT_DATABASE_URL={store_url}\n")
     workspace = Workspace(tmp_path / "there")
@@ -506,7 +506,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path, how: tuple[str, ...]
 
     def peak(count: int) -> int:
         place = tmp_path / str(count)
-        make_workspace(place)
+        make_workspace(place, sample=True)
         text = long_list(place / "list.csv", count).read_text()
         file = packed(place / "list.zip", {"list.csv": text})
         if how:

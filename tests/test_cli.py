@@ -16,7 +16,7 @@ from bot.app.setup import make_workspace
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A fresh workspace, as ``bot init`` makes it."""
-    make_workspace(tmp_path / "news")
+    make_workspace(tmp_path / "news", sample=True)
     return tmp_path / "news"
 
 
@@ -32,10 +32,10 @@ def settings(here: Path, old: str, new: str) -> None:
 def test_init_makes_a_workspace_and_touches_nothing_that_is_there(tmp_path: Path) -> None:
     """Sample queue, settings, templates, and a .env with a key of its own that only the owner reads."""
     target = tmp_path / "news"
-    made = bot("init", target)
+    made = bot("init", "--sample", target)
     (target / "bot.toml").write_text("# mine\n")
 
-    again = bot("init", target)
+    again = bot("init", "--sample", target)
 
     assert made.code == 0
     assert len(list((target / "queue").glob("*.md"))) == 25
@@ -52,6 +52,7 @@ def test_a_rehearsed_week_and_then_nothing_is_due(here: Path) -> None:
 
     assert first.code == second.code == 0
     assert "16 sent" in first.out
+    assert "'bot forget-rehearsal' takes that back" in first.out
     assert second.out.splitlines()[-1] == "Nothing is due."
     assert len(list((here / "outbox" / "mail").glob("*.eml"))) == 3
     assert len(list((here / "outbox" / "mastodon").glob("*.json"))) == 6
@@ -428,7 +429,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(here: Path, tmp_path: Path)
     (tmp_path / "taken").write_text("")
     (here / "state").write_text("")
 
-    made, ran = bot("init", tmp_path / "taken" / "news"), bot("run", "--once", workspace=here)
+    made, ran = bot("init", "--sample", tmp_path / "taken" / "news"), bot("run", "--once", workspace=here)
 
     for done in (made, ran):
         assert done.code in (1, 6)

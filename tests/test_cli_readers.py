@@ -21,7 +21,7 @@ from tests.support.commands import bot, fingerprint
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A fresh workspace."""
-    make_workspace(tmp_path / "news")
+    make_workspace(tmp_path / "news", sample=True)
     return tmp_path / "news"
 
 
@@ -64,7 +64,7 @@ def test_an_export_can_be_imported_elsewhere(here: Path, table: Path, tmp_path: 
     bot("subscribers", "import", table, workspace=here)
     out = tmp_path / "out.csv"
     elsewhere = tmp_path / "elsewhere"
-    make_workspace(elsewhere)
+    make_workspace(elsewhere, sample=True)
 
     ran = bot("subscribers", "export", "--to", out, workspace=here)
     bot("subscribers", "import", out, workspace=elsewhere)

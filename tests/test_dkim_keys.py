@@ -22,7 +22,7 @@ FILE = "state/dkim/news.example.org.one.pem"
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     folder = tmp_path / "news"
-    bot("init", folder)
+    bot("init", "--sample", folder)
     return folder
 
 

@@ -119,7 +119,7 @@ def test_both_kinds_of_addresses_are_taken(place: str) -> None:
 def here(tmp_path: Path) -> Path:
     """A fresh workspace, in rehearsal, that signs, with a mail server under a name of its own."""
     folder = tmp_path / "news"
-    assert bot("init", folder).code == 0
+    assert bot("init", "--sample", folder).code == 0
     assert bot("dkim", "make", "--selector", "mail2026", workspace=folder).code == 0
     settings = (folder / "bot.toml").read_text()
     signing = (

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -18,6 +19,7 @@ from bot.app.setup import make_workspace
 from bot.app.words import Outgoing
 from bot.app.workspace import Workspace
 from bot.model import Message
+from bot.reader import item_text, read_item
 from tests.support.live_workspace import NOW, ended, personal_words, start
 from tests.support.postfix import PASSWORD, USER, MailServer, can_run, mail_server
 
@@ -42,7 +44,8 @@ def server() -> Iterator[MailServer]:
 def here(tmp_path: Path, server: MailServer) -> Path:
     """The workspace of ``bot init``, set to live with the newsletter as its only schedule."""
     here = tmp_path / "news"
-    make_workspace(here)
+    make_workspace(here, sample=True)
+    make_ours(here / "queue")
     toml = (here / "bot.toml").read_text()
     toml = toml.replace('mode = "rehearsal" ', 'mode = "live" ').replace("news.example.org", "news.shelf.ngo")
     toml = re.sub(r"(?ms)^\[channels\.mastodon\].*?(?=^# While)", "", toml)
@@ -56,6 +59,14 @@ def here(tmp_path: Path, server: MailServer) -> Path:
     add_reader(workspace, "ben@bücher.example", name="สมชาย")
     workspace.engine.dispose()
     return here
+
+
+def make_ours(queue: Path) -> None:
+    """The samples with a word of ours in title, summary and text: the shipped ones never go out live."""
+    for path in queue.glob("*.md"):
+        item = read_item(path)
+        summary, body = item.summary and f"{item.summary} Ours.", item.body and f"{item.body}\n\nOurs.\n"
+        path.write_text(item_text(replace(item, title=f"{item.title}, ours", summary=summary, body=body)))
 
 
 def planned(here: Path) -> Outgoing:

@@ -35,7 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name in [name for name in os.environ if name.upper().startswith("BOT_")]:
             patch.delenv(name)
         for name in ("week", "english", "arabic", "thai"):
-            assert bot("init", root / name).code == 0
+            assert bot("init", "--sample", root / name).code == 0
         (root / "english" / "queue" / "90-long-words.md").write_text(LONG_ITEM, encoding="utf-8")
         _in_language(root / "arabic", "ar", "الرفّ الأسبوعي")
         _in_language(root / "thai", "th", "ชั้นหนังสือประจำสัปดาห์")

@@ -165,8 +165,9 @@ def test_an_issue_with_too_few_items_for_too_long_is_skipped():
 
     (firing,) = found.skipped
     assert (firing.schedule, firing.slot, firing.outcome) == ("weekly", FRIDAY, "skipped")
-    assert found.notices == (
-        "weekly: the issue of Fri 27 Nov 09:00 was skipped: 1 of 3 items approved; more than 6 h late",
+    assert found.missed == (
+        "weekly: the issue of Fri 27 Nov 09:00 was skipped: 1 of 3 items approved; more than 6 h late; "
+        "the next is Fri 4 Dec 09:00",
     )
     assert again == Plan()
 
@@ -305,9 +306,40 @@ def test_the_first_run_does_nothing_for_the_past():
     """A slot at the very moment of the first look counts; an earlier one does not."""
     items = [item("ports")]
 
-    assert made(items, [WEEKLY], History(), FRIDAY + MINUTE) == Plan()
+    late = made(items, [WEEKLY], History(), FRIDAY + MINUTE)
+    assert late.is_empty
+    assert late.missed == (
+        "weekly: the issue of Fri 27 Nov 09:00 is skipped: its time had passed before bot.toml was saved; "
+        "the next is Fri 4 Dec 09:00",
+    )
     assert names(made(items, [WEEKLY], History(), FRIDAY).issues[0]) == ["ports"]
     assert names(made(items, [WEEKLY], History(added_at={"weekly": FRIDAY}), FRIDAY).issues[0]) == ["ports"]
+
+
+def test_a_slot_that_the_plan_showed_goes_out_at_the_first_run_within_its_lateness():
+    """The settings were saved before it: from then on it was promised, although no run has been yet."""
+    items, saved = [item("ports")], History(settings_written=FRIDAY - DAY)
+
+    (_, promised), *_ = looked_ahead(items, [WEEKLY], saved, FRIDAY - HOUR, days=1).moments
+    first_run = made(items, [WEEKLY], saved, FRIDAY + 3 * MINUTE)
+    too_late = made(items, [WEEKLY], saved, FRIDAY + 7 * HOUR)
+
+    assert names(promised.issues[0]) == names(first_run.issues[0]) == ["ports"]
+    assert first_run.issues[0].slot == FRIDAY
+    assert too_late.is_empty
+    assert "more than 6 h late; the next is Fri 4 Dec 09:00" in too_late.missed[0]
+
+
+def test_settings_saved_after_a_slot_send_nothing_for_it():
+    """Whoever sets up at ten is not surprised by the issue of nine; plan and run say so alike."""
+    saved = History(settings_written=FRIDAY + HOUR)
+
+    first_run = made([item("ports")], [WEEKLY], saved, FRIDAY + HOUR + MINUTE)
+    plan = looked_ahead([item("ports")], [WEEKLY], saved, FRIDAY + HOUR + MINUTE, days=1)
+
+    assert first_run.is_empty
+    assert "its time had passed before bot.toml was saved" in first_run.missed[0]
+    assert [p.issues for _, p in plan.moments if p.issues] == []
 
 
 def test_after_an_absence_one_slot_is_caught_up_and_the_others_are_told_once():
@@ -318,8 +350,9 @@ def test_after_an_absence_one_slot_is_caught_up_and_the_others_are_told_once():
 
     assert [issue.slot for issue in found.issues] == [FRIDAY]
     assert [firing.slot for firing in found.skipped] == [FRIDAY - 14 * DAY, FRIDAY - 7 * DAY]
-    assert found.notices == (
-        "weekly: 2 slots were skipped, the latest of Fri 20 Nov 09:00: more than 6 h late",
+    assert found.missed == (
+        "weekly: 2 slots were skipped, the latest of Fri 20 Nov 09:00: more than 6 h late; "
+        "the next is Fri 4 Dec 09:00",
     )
 
 
@@ -347,7 +380,7 @@ def test_a_hold_stops_the_issue_and_says_who(scope):
         f"weekly: {what} (Mali: wait for the lawyer); the issue of Fri 27 Nov 09:00 waits until 15:00",
     )
     assert "Mali: wait for the lawyer" in later.skipped[0].detail
-    assert "Mali: wait for the lawyer" in later.notices[0]
+    assert "Mali: wait for the lawyer" in later.missed[0]
     assert released.issues
 
 
@@ -539,7 +572,7 @@ def test_a_notice_is_foreseen_once():
     found = looked_ahead([item("ports")], [weekly, ticking], running(), FRIDAY - HOUR, days=1)
 
     assert [notice for _, p in found.moments for notice in p.notices] == [
-        "weekly: 1 of 3 items approved; the issue of Fri 27 Nov 09:00 waits until 15:00"
+        "weekly: 1 of 3 items approved; the issue of Fri 27 Nov 09:00 will wait until 15:00"
     ]
 
 

@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    assert bot("init", tmp_path / "news").code == 0
+    assert bot("init", "--sample", tmp_path / "news").code == 0
     here = tmp_path / "news"
     assert bot("subscribers", "add", ANN, "--name", "=Ann", "--lang", "th", workspace=here).code == 0
     assert bot("subscribers", "add", "bob@example.org", workspace=here).code == 0

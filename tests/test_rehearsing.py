@@ -16,7 +16,7 @@ from tests.support.commands import MONDAY, NEXT_MONDAY, bot
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    assert bot("init", tmp_path / "news").code == 0
+    assert bot("init", "--sample", tmp_path / "news").code == 0
     return tmp_path / "news"
 
 

@@ -29,7 +29,7 @@ READER = Recipient(id="0" * 32, address="ana@example.org", name="Ana")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A rehearsing workspace with the shipped items and the hostile one."""
     folder = tmp_path_factory.mktemp("samples") / "news"
-    make_workspace(folder)
+    make_workspace(folder, sample=True)
     shutil.copy(BAD / "bad-09-markup.md", folder / "queue")
     return Workspace(folder, readonly=True)
 
@@ -98,7 +98,7 @@ def test_markup_in_an_item_is_harmless_text_everywhere(here: Workspace) -> None:
 )
 def test_bad_items_have_a_clear_outcome(tmp_path: Path, item: str, code: int, said: str) -> None:
     """Refused or blocked with place and reason, and never approved; words that give orders are only words."""
-    make_workspace(tmp_path)
+    make_workspace(tmp_path, sample=True)
     shutil.copy(BAD / f"{item}.md", tmp_path / "queue")
 
     checked = bot("check", item, workspace=tmp_path)

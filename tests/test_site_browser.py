@@ -71,7 +71,7 @@ def web_space(folder: Path) -> Iterator[str]:
 
 def _rehearsed(root: Path, lang: str) -> Path:
     """The samples and a story with very long words, in one issue; one story is taken back."""
-    assert bot("init", root).code == 0
+    assert bot("init", "--sample", root).code == 0
     (root / "queue" / "90-long-words.md").write_text(LONG_ITEM, encoding="utf-8")
     settings = root / "bot.toml"
     text = settings.read_text(encoding="utf-8")

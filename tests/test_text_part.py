@@ -17,7 +17,7 @@ _UNSPACED = regex.compile(r"\p{Line_Break=SA}{20}")
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    assert bot("init", tmp_path / "news").code == 0
+    assert bot("init", "--sample", tmp_path / "news").code == 0
     assert bot("preview", "--now", MONDAY, workspace=tmp_path / "news").code == 0
     return tmp_path / "news"
 

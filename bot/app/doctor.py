@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bot.app.hooks import statuses
+from bot.app.own_templates import template_findings
 from bot.app.pacing import halts, told
-from bot.app.publish import history
+from bot.app.publish import holds
+from bot.app.samples import approved_samples
 from bot.app.unsigned import told_of_unsigned
 from bot.app.workspace import Workspace, secret_name
 from bot.config import is_for_examples
 from bot.errors import StoreError
 from bot.files import is_open_to_others
-from bot.model import Finding, Level
+from bot.model import Finding, Item, Level
 
 
 async def examine(workspace: Workspace, *, offline: bool = False) -> list[Finding]:
     """Settings, queue and templates; then each channel's own check, unless offline or in rehearsal."""
-    findings = [*_settings(workspace), *_queue(workspace), *_open_to_others(workspace)]
+    findings = [*_settings(workspace), *_queue(workspace), *template_findings(workspace)]
+    findings += _open_to_others(workspace)
     if workspace.mode == "rehearsal":
         findings.append(
             _info(
@@ -48,8 +52,10 @@ def _settings(workspace: Workspace) -> list[Finding]:
 def _queue(workspace: Workspace) -> list[Finding]:
     queue = workspace.read_queue()
     approved = sum(item.status == "approved" for item in queue.items)
-    findings = [_info("queue", f"{len(queue.items)} items in {workspace.queue_folder}, {approved} approved")]
+    items = "1 item" if len(queue.items) == 1 else f"{len(queue.items):,} items"
+    findings = [_info("queue", f"{items} in {workspace.queue_folder}, {approved} approved")]
     findings += [Finding(level=Level.WARN, rule="queue.unreadable", message=str(e)) for e in queue.errors]
+    findings += _samples(queue.items, workspace.mode)
     return findings
 
 
@@ -63,15 +69,26 @@ def _open_to_others(workspace: Workspace) -> list[Finding]:
     ]
 
 
+def _samples(items: Sequence[Item], mode: str) -> list[Finding]:
+    """Approved sample items: readers must never get them."""
+    samples = approved_samples(items)
+    if not samples:
+        return []
+    names = ", ".join(item.id for item in samples[:3]) + (", ..." if len(samples) > 3 else "")
+    words = f"{len(samples)} approved items are samples that come with the program ({names}); delete them"
+    level = Level.BLOCK if mode == "live" else Level.WARN
+    return [Finding(level=level, rule="doctor.samples", message=words)]
+
+
 def _stops(workspace: Workspace) -> list[Finding]:
     """What a person holds: nothing of it goes out, and nobody may remember."""
     try:
-        holds = history(workspace).holds
+        held = holds(workspace)
     except StoreError:
         return []  # told with the accounts
     return [
         _warn("hold", f"{'everything' if scope == '*' else scope} stands still: {why}; see 'bot resume'")
-        for scope, why in holds.items()
+        for scope, why in held.items()
     ]
 
 

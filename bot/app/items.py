@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.app.samples import sample_findings
 from bot.app.workspace import Workspace
 from bot.checks import check_item, check_queue
 from bot.errors import QueueError
@@ -37,11 +38,16 @@ def findings_of(workspace: Workspace, items: Iterable[Item]) -> tuple[Finding, .
     now = datetime.now(workspace.settings.publication.timezone)
     found = list[Finding]()
     for item in items:
-        own = check_item(item, today=now.date())
+        own = item_findings(item, now.date(), mode=workspace.mode)
         found += own
         if not any(finding.level is Level.BLOCK for finding in own):
             found += rendering_findings(workspace, item, now)
     return tuple(found)
+
+
+def item_findings(item: Item, today: date, *, mode: str) -> tuple[Finding, ...]:
+    """What stops or troubles this item on its way out in this mode."""
+    return (*sample_findings([item], mode=mode), *check_item(item, today=today))
 
 
 def check_items(workspace: Workspace, names: Sequence[str] = ()) -> Checked:
@@ -109,7 +115,8 @@ def approve(
     """Approve all of them or, when a check blocks one, none: QueueError says which and why."""
     items = [workspace.item(name) for name in names]
     for item in items:
-        for finding in check_item(item, today=today):
+        approved = replace(item, status=Status.APPROVED)
+        for finding in item_findings(approved, today, mode=workspace.mode):
             if finding.level is Level.BLOCK:
                 raise QueueError(
                     item.path,

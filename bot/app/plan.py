@@ -14,12 +14,16 @@ def outlook(workspace: Workspace, now: datetime, *, days: int) -> Outlook:
     """What goes out in the next days if nobody changes anything, and why the rest waits."""
     settings = workspace.settings
     items = workspace.read_queue().items
-    blocked = frozenset(item.id for item in items if item.status is Status.APPROVED and blocking(item, now))
+    blocked = frozenset(
+        item.id
+        for item in items
+        if item.status is Status.APPROVED and blocking(item, now, mode=workspace.mode)
+    )
     return forecast(
         items,
         settings.mailings,
         settings.postings,
-        history(workspace),
+        history(workspace, now),
         now,
         zone=settings.publication.timezone,
         days=days,

@@ -60,7 +60,7 @@ def draft(
 
 
 def _issue(workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now: datetime) -> Issue:
-    known = history(workspace)
+    known = history(workspace, now)
     items = tuple(named) or next_items(
         workspace.read_queue().items, mailing, known, now, zone=workspace.settings.publication.timezone
     )

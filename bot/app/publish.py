@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial, reduce
 from operator import add
 from typing import Any, Protocol, TypeVar, cast
 
 from bot.app.brakes import has_stop_file
+from bot.app.items import item_findings
 from bot.app.pacing import turnstile, wickets
 from bot.app.words import Outgoing, issue_variants, issue_words, post_words
 from bot.app.workspace import STOP_FILE, Workspace
 from bot.audience.tokens import unsubscribe_tokens
 from bot.channels.base import MassChannel
-from bot.checks import check_item
+from bot.config import FILE
 from bot.errors import DeliveryError, StoreError, UserError, fault_of
 from bot.model import History, Issue, Item, Level, Plan, Post, State, Status
 from bot.planner import plan as make_plan
@@ -127,9 +128,10 @@ async def prepare(
 
     def planned() -> tuple[Plan, list[str]]:
         queue = workspace.read_queue()
+        known = history(workspace, now)
         if not dry_run:
             _note(workspace, queue, now)
-        return _planned(workspace, queue, now)
+        return _planned(workspace, queue, known, now)
 
     plan, problems = await off_loop(planned)
     if not dry_run:
@@ -157,26 +159,35 @@ async def prepare(
     )
 
 
-def history(workspace: Workspace) -> History:
-    """What the ledger knows, and the STOP file, which anyone can lay into the folder."""
-    known = workspace.ledger.history(workspace.schedules())
+def holds(workspace: Workspace) -> Mapping[str, str]:
+    """What stands still and why, by scope ("*": everything): what people hold, and the STOP file."""
+    known = workspace.ledger.holds()
     if has_stop_file(workspace):
-        known = replace(
-            known,
-            holds={"*": f"a file called {STOP_FILE} lies in {workspace.root.resolve()}", **known.holds},
-        )
+        known = {"*": f"a file called {STOP_FILE} lies in {workspace.root.resolve()}", **known}
     return known
 
 
+def history(workspace: Workspace, now: datetime) -> History:
+    """What the ledger knows, what is on hold, and when the settings were written."""
+    known = workspace.ledger.history(workspace.schedules())
+    return replace(known, settings_written=settings_written(workspace, now), holds=holds(workspace))
+
+
+def settings_written(workspace: Workspace, now: datetime) -> datetime:
+    """When bot.toml or .env was last saved: from then on a person could see in a plan what was coming."""
+    files = (workspace.root / FILE, workspace.root / ".env")
+    saved = [datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in files if file.exists()]
+    return min([max(saved), now]) if saved else now
+
+
 def _note(workspace: Workspace, queue: Queue, now: datetime) -> None:
-    workspace.ledger.note_schedules(workspace.schedules(), now)
+    workspace.ledger.note_schedules(workspace.schedules(), settings_written(workspace, now))
     workspace.ledger.note_approved([i.id for i in queue.items if i.status is Status.APPROVED], now)
 
 
-def _planned(workspace: Workspace, queue: Queue, now: datetime) -> tuple[Plan, list[str]]:
+def _planned(workspace: Workspace, queue: Queue, known: History, now: datetime) -> tuple[Plan, list[str]]:
     """The plan, without items that a check blocks. Only items that would go out are checked."""
     settings = workspace.settings
-    known = history(workspace)
     blocked: dict[str, str] = {}
     while True:
         plan = make_plan(
@@ -188,7 +199,7 @@ def _planned(workspace: Workspace, queue: Queue, now: datetime) -> tuple[Plan, l
             zone=settings.publication.timezone,
             blocked=frozenset(blocked),
         )
-        found = {item.id: why for item in _items(plan) if (why := blocking(item, now))}
+        found = {item.id: why for item in _items(plan) if (why := blocking(item, now, mode=workspace.mode))}
         if not found:
             return plan, [str(error) for error in queue.errors] + list(blocked.values())
         blocked |= found
@@ -200,9 +211,9 @@ def _items(plan: Plan) -> Iterator[Item]:
     yield from (post.item for post in plan.posts)
 
 
-def blocking(item: Item, now: datetime) -> str:
+def blocking(item: Item, now: datetime, *, mode: str) -> str:
     """Why a check stops the item; empty when none does."""
-    findings = check_item(item, today=now.date())
+    findings = item_findings(item, now.date(), mode=mode)
     return next((str(finding) for finding in findings if finding.level is Level.BLOCK), "")
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bot.app.loop import next_moment
 from bot.app.pacing import halts, told
-from bot.app.publish import history, run_at_work
+from bot.app.publish import holds, run_at_work
 from bot.app.unsigned import told_of_unsigned
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
@@ -138,7 +138,7 @@ def _standings(workspace: Workspace, *, limit: int, on_their_way: bool = False) 
 def _stops(workspace: Workspace) -> dict[str, Why]:
     """Why a scope stands still: a hold, or an account that pauses or rests."""
     zone = workspace.settings.publication.timezone
-    found = {scope: _whole(said) for scope, said in history(workspace).holds.items()}
+    found = {scope: _whole(said) for scope, said in holds(workspace).items()}
     for halt in halts(workspace, datetime.now(UTC)):
         if not halt.domain:
             of_account = (
@@ -228,7 +228,7 @@ def status(workspace: Workspace, *, state: str | None, channel: str | None, limi
         next=next_moment(workspace, now),
         issues=underway(workspace),
         counts=counts,
-        holds=history(workspace).holds,
+        holds=holds(workspace),
         paused=tuple(told(halt, zone) for halt in stopped if halt.why),
         resting=tuple(told(halt, zone) for halt in stopped if not halt.why),
         abandoned=tuple(_posts_left(workspace, counts)),

@@ -18,35 +18,47 @@ import bot
 from bot.errors import BroadsideError
 from bot.printable import printable
 
-# name -> (module, one line of help): the help page needs no command's module.
-COMMANDS = {
-    "init": ("setup", "Make a workspace from the shipped sample."),
-    "add": ("items", "Add an item from a file, standard input, or a title and a link."),
-    "list": ("items", "List the items of the queue."),
-    "show": ("items", "Show one item and what the checks say of it."),
-    "check": ("items", "Check every item, or the named ones."),
-    "approve": ("items", "Approve items: only approved items ever go out."),
-    "hold": ("control", "Stop one item, a channel, or everything (STOP)."),
-    "resume": ("control", "Take a hold away again."),
-    "cancel": ("control", "Cancel an issue on its way: what has not begun never goes out."),
-    "plan": ("publishing", "What goes out when in the next days, and why an item waits."),
-    "preview": ("publishing", "Write the newsletter and the posts as pages to look at."),
-    "run": ("publishing", "Send what is due, again and again; --once for cron."),
-    "forget-rehearsal": ("control", "Take back what was rehearsed, and empty outbox/."),
-    "worker": ("worker", "Help 'bot run' send, on one of many machines (PostgreSQL)."),
-    "serve": ("serve", "Serve the public pages: archive, subscribing, leaving."),
-    "status": ("ledger", "What was sent, is due, failed, or is unknown."),
-    "retry": ("ledger", "Put failed deliveries back in line."),
-    "settle": ("ledger", "Say whether an unknown delivery went out."),
-    "send-test": ("publishing", "Send the next issue to one address, as a test."),
-    "build": ("site", "Write what went out as a web site of plain files."),
-    "subscribers": ("readers", "Add, import, list, show, remove and erase readers."),
-    "bounces": ("bounces", "Read what came back; stop writing to addresses that are dead."),
-    "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
-    "export": ("privacy", "Write everything out, to go elsewhere."),
-    "dkim": ("dkim", "Make, show and renew the key that signs the mail."),
-    "doctor": ("setup", "What is configured, what is missing, which channel answers."),
+# group -> name -> (module, one line of help): the help page needs no command's module.
+GROUPS = {
+    "Every day": {
+        "init": ("setup", "Make a workspace; --sample with items to rehearse with."),
+        "add": ("items", "Add an item from a file, standard input, or a title and a link."),
+        "list": ("items", "List the items of the queue."),
+        "show": ("items", "Show one item and what the checks say of it."),
+        "check": ("items", "Check every item, or the named ones."),
+        "approve": ("items", "Approve items: only approved items ever go out."),
+        "hold": ("control", "Stop one item, a channel, or everything (STOP)."),
+        "resume": ("control", "Take a hold away again."),
+        "plan": ("planning", "What goes out when in the next days, and why an item waits."),
+        "preview": ("publishing", "Write the newsletter and the posts as pages to look at."),
+        "status": ("ledger", "What was sent, is due, failed, or is unknown."),
+    },
+    "Readers": {
+        "subscribers": ("readers", "Add, import, list, show, remove and erase readers."),
+        "bounces": ("bounces", "Read what came back; stop writing to addresses that are dead."),
+    },
+    "Channels and mail": {
+        "doctor": ("setup", "What is configured, what is missing, which channel answers."),
+        "send-test": ("publishing", "Send the next issue to one address, as a test."),
+        "dkim": ("dkim", "Make, show and renew the key that signs the mail."),
+        "templates": ("templates", "Which templates are yours; copy, compare, remove copies."),
+        "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
+    },
+    "Running": {
+        "run": ("publishing", "Send what is due, again and again; --once for cron."),
+        "serve": ("serve", "Serve the public pages: archive, subscribing, leaving."),
+        "worker": ("worker", "Help 'bot run' send, on one of many machines (PostgreSQL)."),
+        "build": ("site", "Write what went out as a web site of plain files."),
+        "cancel": ("control", "Cancel an issue on its way: what has not begun never goes out."),
+        "retry": ("ledger", "Put failed deliveries back in line."),
+        "settle": ("ledger", "Say whether an unknown delivery went out."),
+        "forget-rehearsal": ("control", "Take back what was rehearsed, and empty outbox/."),
+    },
+    "Moving": {
+        "export": ("privacy", "Write everything out, to go elsewhere."),
+    },
 }
+COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 
 
 class LazyGroup(click.Group):
@@ -63,8 +75,10 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        widest = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), text) for name, (_, text) in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

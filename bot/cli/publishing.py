@@ -14,7 +14,17 @@ import click
 
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table, warn, when
+from bot.cli.output import (
+    dry_run_option,
+    echo,
+    json_option,
+    open_in_browser,
+    plural,
+    print_json,
+    print_table,
+    warn,
+    when,
+)
 from bot.cli.waiting import waits_are_told
 from bot.printable import printable
 
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
 LONG = 3.0  # seconds of silence after which people wonder
 
 
-def _moment(here: Workspace, text: str | None, option: str) -> datetime | None:
+def moment_of(here: Workspace, text: str | None, option: str) -> datetime | None:
     """A time on the command line: ISO 8601, in the publication's zone where it names none."""
     if text is None:
         return None
@@ -37,62 +47,10 @@ def _moment(here: Workspace, text: str | None, option: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=here.settings.publication.timezone)
 
 
-def _now(here: Workspace, text: str | None, *, dry_run: bool) -> datetime:
+def now_of(here: Workspace, text: str | None, *, dry_run: bool) -> datetime:
     if text and here.mode == "live" and not dry_run:
         raise click.UsageError("--now is for rehearsals and dry runs; in live mode the time is the time.")
-    return _moment(here, text, "--now") or datetime.now(here.settings.publication.timezone)
-
-
-@click.command("plan")
-@click.option(
-    "--days", default=7, show_default=True, type=click.IntRange(1, 366), help="How far to look ahead."
-)
-@click.option("--now", "now_text", help="As if it were this time.")
-@json_option
-@click.pass_obj
-def plan_command(workspace: Path, days: int, now_text: str | None, as_json: bool) -> None:
-    """What goes out when in the next days, and why an item waits."""
-    from bot.app.plan import outlook
-
-    here = opened(workspace, readonly=True)
-    seen = outlook(here, _now(here, now_text, dry_run=True), days=days)
-    if as_json:
-        print_json(
-            {
-                "moments": [
-                    {
-                        "at": moment,
-                        "issues": [
-                            {"newsletter": i.newsletter, "number": i.number, "items": [x.id for x in i.items]}
-                            for i in plan.issues
-                        ],
-                        "posts": [{"channel": p.channel, "item": p.item.id} for p in plan.posts],
-                        "notices": plan.notices,
-                    }
-                    for moment, plan in seen.moments
-                ],
-                "waiting": seen.waiting,
-            }
-        )
-        return
-    rows: list[tuple[object, ...]] = []
-    for moment, plan in seen.moments:
-        rows += [
-            (when(moment), i.newsletter, f"issue {i.number}: {plural(len(i.items), 'item')}")
-            for i in plan.issues
-        ]
-        rows += [(when(moment), p.channel, p.item.id) for p in plan.posts]
-        rows += [(when(moment), "", notice) for notice in plan.notices]
-    if rows:
-        print_table(["When", "Where", "What"], rows, title=f"The next {plural(days, 'day')}")
-    else:
-        echo(f"Nothing goes out in the next {plural(days, 'day')}.")
-    if seen.waiting:
-        print_table(
-            ["Item", "Where", "Why it waits"],
-            [(w.item, w.schedule, w.reason) for w in seen.waiting],
-            title="Waiting",
-        )
+    return moment_of(here, text, "--now") or datetime.now(here.settings.publication.timezone)
 
 
 @click.command("preview")
@@ -118,7 +76,7 @@ def preview_command(
     from bot.app.preview import draft, preview
 
     here = opened(workspace, readonly=True)
-    now = _now(here, now_text, dry_run=True)
+    now = now_of(here, now_text, dry_run=True)
     if dry_run:
         outgoing = draft(here, items, newsletter=newsletter, now=now)
         _show_words(outgoing)
@@ -134,7 +92,7 @@ def preview_command(
         )
     echo(f"Open {page}")
     if open_it:
-        click.launch(page.absolute().as_uri())
+        open_in_browser(page)
 
 
 @click.command("run")
@@ -152,8 +110,8 @@ def run_command(
     Exit code 1 when a delivery failed or needs a person's answer.
     """
     here = opened(workspace, readonly=dry_run)
-    now = _now(here, now_text, dry_run=dry_run)
-    until = _moment(here, until_text, "--until")
+    now = now_of(here, now_text, dry_run=dry_run)
+    until = moment_of(here, until_text, "--until")
     if until and not now_text:
         raise click.UsageError("--until needs --now: together they say which time is rehearsed.")
     if until and dry_run:  # a dry run records nothing, so that every slot would show the same item
@@ -161,10 +119,21 @@ def run_command(
     if once or now_text or dry_run:
         ticks, was_stopped = run_fast(_ticks(here, now, until or now, dry_run=dry_run))
         _tell(here, ticks, dry_run=dry_run, as_json=as_json)
+        if now_text and any(tick.outgoing for _, tick in ticks) and not (dry_run or as_json):
+            _tell_rehearsed_time(now, until)
         if was_stopped:
             echo("Stopped. What is left waits for the next run.", err=True)
         sys.exit(130 if was_stopped else _exit_code(ticks))
     run_fast(_loop(here))
+
+
+def _tell_rehearsed_time(start: datetime, end: datetime | None) -> None:
+    """What ``--now`` moves: the slots up to then count as rehearsed."""
+    until = f"from {when(start)} to {when(end)}" if end else f"as if it were {when(start)}"
+    click.echo(
+        f"Rehearsed {until}: these slots and items now count as gone out in the rehearsal. "
+        "'bot forget-rehearsal' takes that back."
+    )
 
 
 async def _ticks(
@@ -246,14 +215,15 @@ def _tell(
         _show_words(outgoing)
     elif outgoing:
         _show_lengths(outgoing)
-    for line in dict.fromkeys(line for _, tick in ticks for line in _lines(tick)):
+    lines = tuple(dict.fromkeys(line for _, tick in ticks for line in _lines(tick)))
+    for line in lines:
         warn(line)
     done = _summary(ticks)
     if done:
         echo(f"{'Rehearsed' if here.mode == 'rehearsal' else 'Done'}: {done}")
     left = not dry_run and bool(done or not quiet) and _show_left(here)
     if not (outgoing or done or left or quiet):
-        echo("Nothing is due.")
+        echo("Nothing else is due." if lines else "Nothing is due.")
     if page:
         echo(f"Open {page}")
     if dry_run and outgoing:
@@ -272,6 +242,7 @@ def _show_left(here: Workspace) -> bool:
 
 
 def _lines(tick: Tick) -> Iterable[str]:
+    yield from tick.plan.missed
     yield from tick.plan.notices
     yield from tick.problems
     if tick.report:
@@ -346,7 +317,7 @@ def send_test_command(
         here = opened(workspace)  # the account's pace counts it
     receipt = asyncio.run(
         send_trial(
-            here, address, newsletter=newsletter, now=_now(here, now_text, dry_run=True), dry_run=dry_run
+            here, address, newsletter=newsletter, now=now_of(here, now_text, dry_run=True), dry_run=dry_run
         )
     )
     echo(receipt)

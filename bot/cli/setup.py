@@ -24,20 +24,28 @@ if TYPE_CHECKING:
 
 @click.command("init")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--sample", is_flag=True, help="With the 25 sample items and all channels, to rehearse with.")
 @dry_run_option
-def init_command(folder: Path, dry_run: bool) -> None:
-    """Make a workspace in FOLDER: bot.toml, .env with a fresh key, templates, and the sample queue.
+def init_command(folder: Path, sample: bool, dry_run: bool) -> None:
+    """Make a workspace in FOLDER: bot.toml, .env with a fresh key, and a queue with one example draft.
 
     Files that are there already stay as they are.
     """
     from bot.app.setup import make_workspace
 
-    made = make_workspace(folder, dry_run=dry_run)
+    made = make_workspace(folder, sample=sample, dry_run=dry_run)
     if not made:
         click.echo(f"{folder} is a workspace already; nothing to do.")
         return
-    click.echo(f"{'Would make' if dry_run else 'Made'} {len(made)} files in {folder}.")
-    click.echo(f"Next: cd {shlex.quote(str(folder))} && bot preview --open")
+    names = dict.fromkeys(path.relative_to(folder).parts[0] for path in made)
+    click.echo(f"{'Would make' if dry_run else 'Made'} in {folder}: {', '.join(names)}")
+    here = shlex.quote(str(folder))
+    if sample:
+        click.echo(f"Next: cd {here} && bot preview")
+    else:
+        click.echo(
+            f"Next: cd {here}, write your title, time zone and slots into bot.toml, then: bot add --help"
+        )
 
 
 @click.command("doctor")

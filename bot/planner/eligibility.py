@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.model import Item, Moment, Newsletter, Posting, Status, speaks
-from bot.planner.scene import ALWAYS, NEVER, Scene, Schedule, had, name_of
+from bot.planner.scene import ALWAYS, NEVER, Scene, Schedule, added_at, had, name_of
 from bot.schedule import utc
 
 Obstacle = tuple[str, datetime | None]  # why, and until when as far as that is known
@@ -68,7 +68,7 @@ def before_channel(item: Item, schedule: Schedule, scene: Scene) -> bool:
         return False
     # What the ledger has not noted yet was first seen now.
     approved = scene.history.approved_at.get(item.id, scene.now)
-    return utc(approved) <= utc(scene.history.added_at.get(schedule.channel, scene.now))
+    return utc(approved) <= added_at(schedule, scene)
 
 
 def starts(moment: Moment, zone: ZoneInfo) -> datetime:

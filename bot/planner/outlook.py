@@ -21,6 +21,7 @@ class Outlook:
 
     moments: tuple[tuple[datetime, Plan], ...]
     waiting: tuple[Waiting, ...]
+    missed: tuple[str, ...] = ()  # slots that passed without being used, a sentence for each schedule
 
 
 def forecast(
@@ -45,10 +46,14 @@ def forecast(
     coming = _wake_times(approved, schedules, seen, start, end, zone)
     moments: list[tuple[datetime, Plan]] = []
     told: set[str] = set()
+    missed: tuple[str, ...] = ()
     while coming:
         at = heappop(coming)
-        step = plan(approved, newsletters, postings, known, at, zone=zone, blocked=blocked)
+        ahead = at > start
+        step = plan(approved, newsletters, postings, known, at, zone=zone, blocked=blocked, ahead=ahead)
         known = played(known, step, at)
+        if not ahead:  # a slot that will be given up later is told when its turn comes
+            missed = step.missed
         fresh = tuple(notice for notice in step.notices if notice not in told)
         told.update(fresh)
         if fresh or not step.is_empty:
@@ -56,15 +61,15 @@ def forecast(
         for pause in _pauses(step, postings, at, end):
             heappush(coming, pause)
     first = plan(items, newsletters, postings, seen, now, zone=zone, blocked=blocked, explain=True)
-    return Outlook(moments=tuple(moments), waiting=_still_waiting(first.waiting, moments))
+    return Outlook(moments=tuple(moments), waiting=_still_waiting(first.waiting, moments), missed=missed)
 
 
 def _seen(history: History, items: Sequence[Item], schedules: Sequence[Schedule], now: datetime) -> History:
-    """The history after a first look: every schedule and approved item is known from now on."""
+    """The history after a first look: every schedule and approved item is known from then on."""
     approved = {item.id: now for item in items if item.status is Status.APPROVED}
     return replace(
         history,
-        added_at={**{name_of(schedule): now for schedule in schedules}, **history.added_at},
+        added_at={**{name_of(s): history.settings_written or now for s in schedules}, **history.added_at},
         approved_at={**approved, **history.approved_at},
     )
 

@@ -13,6 +13,7 @@ from bot.planner.reasons import waiting
 from bot.planner.scene import (
     Scene,
     Schedule,
+    added_at,
     free_at,
     ids,
     most_items,
@@ -20,7 +21,7 @@ from bot.planner.scene import (
     on_hold,
     too_few,
 )
-from bot.schedule import MISSED_KEPT, Due, due_slot, parse_slots, spoken, utc
+from bot.schedule import MISSED_KEPT, Due, due_slot, next_slot, parse_slots, spoken, utc
 
 NOTHING_TO_POST = "nothing to post"
 INSTANT = timedelta(microseconds=1)
@@ -36,19 +37,21 @@ def plan(
     zone: ZoneInfo,
     blocked: frozenset[str] = frozenset(),
     explain: bool = False,
+    ahead: bool = False,
 ) -> Plan:
     """The issues and posts due at ``now``, the slots given up, and what people should be told.
 
     ``blocked`` are ids of items that a check stops. Reasons for waiting are given only when ``explain`` is
-    true: a tick with nothing due does not look at the items at all.
+    true: a tick with nothing due does not look at the items at all. ``ahead``: ``now`` is still to come.
     """
-    scene = Scene(history=history, now=utc(now), zone=zone, blocked=blocked)
+    scene = Scene(history=history, now=utc(now), zone=zone, blocked=blocked, ahead=ahead)
     schedules: tuple[Schedule, ...] = (*newsletters, *postings)
     turns = [(schedule, due) for schedule in schedules if (due := _due(schedule, scene)) != Due()]
+    early = _together(_before_the_first_run(schedule, scene) for schedule in schedules)
     if not turns and not explain:
-        return Plan()
+        return early
     ready = ready_items(items, scene)
-    done = _together(_turn(schedule, due, ready, scene) for schedule, due in turns)
+    done = _together((early, *(_turn(schedule, due, ready, scene) for schedule, due in turns)))
     return replace(done, waiting=waiting(items, schedules, ready, done, scene)) if explain else done
 
 
@@ -96,8 +99,7 @@ def _last_slots(history: History, plan: Plan) -> dict[str, datetime]:
 
 def _due(schedule: Schedule, scene: Scene) -> Due:
     """A slot at the very moment the schedule was first seen counts; nothing before that does."""
-    name, history = name_of(schedule), scene.history
-    after = history.last_slot.get(name) or utc(history.added_at.get(name, scene.now)) - INSTANT
+    after = scene.history.last_slot.get(name_of(schedule)) or added_at(schedule, scene) - INSTANT
     return due_slot(parse_slots(schedule.slots), scene.zone, after, scene.now, schedule.max_lateness)
 
 
@@ -143,7 +145,26 @@ def _given_up(schedule: Schedule, due: Due, items: Sequence[Item], scene: Scene)
         return Plan(skipped=tuple(_skipped(schedule, slot, NOTHING_TO_POST) for slot in due.missed))
     cause = on_hold(schedule, scene.history) or _unready(schedule, items, scene)
     skipped = tuple(_skipped(schedule, slot, _detail(schedule, slot, cause, scene)) for slot in due.missed)
-    return Plan(skipped=skipped, notices=(_missed_notice(schedule, skipped),))
+    return Plan(skipped=skipped, missed=(_missed_notice(schedule, skipped, scene),))
+
+
+def _before_the_first_run(schedule: Schedule, scene: Scene) -> Plan:
+    """One sentence when a slot had just passed when the schedule was written down: it is not made up for."""
+    name, history, first = name_of(schedule), scene.history, added_at(schedule, scene)
+    if name in history.added_at or name in history.last_slot:
+        return Plan()
+    due = due_slot(
+        parse_slots(schedule.slots),
+        scene.zone,
+        scene.now - schedule.max_lateness,
+        first - INSTANT,
+        schedule.max_lateness,
+    )
+    if due.fire is None:
+        return Plan()
+    what = f"the {_thing(schedule)} of {spoken(due.fire)} is skipped"
+    why = "its time had passed before bot.toml was saved"
+    return Plan(missed=(f"{name}: {what}: {why}{_next_one(schedule, scene)}",))
 
 
 def _unready(schedule: Schedule, items: Sequence[Item], scene: Scene) -> str:
@@ -159,20 +180,26 @@ def _detail(schedule: Schedule, slot: datetime, cause: str, scene: Scene) -> str
     return f"{cause}; {what}" if cause else what
 
 
-def _missed_notice(schedule: Schedule, skipped: Sequence[Firing]) -> str:
+def _missed_notice(schedule: Schedule, skipped: Sequence[Firing], scene: Scene) -> str:
     last = skipped[-1]
     if len(skipped) == 1:
         what = f"the {_thing(schedule)} of {spoken(last.slot)} was skipped"
     else:
         least = "at least " if len(skipped) >= MISSED_KEPT else ""
         what = f"{least}{len(skipped)} slots were skipped, the latest of {spoken(last.slot)}"
-    return f"{name_of(schedule)}: {what}: {last.detail}"
+    return f"{name_of(schedule)}: {what}: {last.detail}{_next_one(schedule, scene)}"
+
+
+def _next_one(schedule: Schedule, scene: Scene) -> str:
+    following = next_slot(parse_slots(schedule.slots), scene.zone, scene.now)
+    return f"; the next is {scene.spoken(following)}" if following else ""
 
 
 def _waits(schedule: Schedule, slot: datetime, problem: str, scene: Scene) -> str:
     end = scene.local(utc(slot) + schedule.max_lateness)
     until = f"{end:%H:%M}" if end.date() == slot.date() else spoken(end)
-    return f"{name_of(schedule)}: {problem}; the {_thing(schedule)} of {spoken(slot)} waits until {until}"
+    waits = "will wait" if scene.ahead else "waits"
+    return f"{name_of(schedule)}: {problem}; the {_thing(schedule)} of {spoken(slot)} {waits} until {until}"
 
 
 def _skipped(schedule: Schedule, slot: datetime, detail: str) -> Firing:
@@ -196,5 +223,6 @@ def _together(plans: Iterable[Plan]) -> Plan:
         issues=tuple(issue for part in parts for issue in part.issues),
         posts=tuple(post for part in parts for post in part.posts),
         skipped=tuple(firing for part in parts for firing in part.skipped),
+        missed=tuple(sentence for part in parts for sentence in part.missed),
         notices=tuple(notice for part in parts for notice in part.notices),
     )

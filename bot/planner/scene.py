@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from bot.model import History, Item, Newsletter, Posting
-from bot.schedule import spoken
+from bot.schedule import spoken, utc
 
 Schedule = Newsletter | Posting
 
@@ -24,6 +24,7 @@ class Scene:
     now: datetime
     zone: ZoneInfo
     blocked: frozenset[str] = frozenset()
+    ahead: bool = False  # a look at a moment that is still to come
 
     def local(self, moment: datetime) -> datetime:
         """The moment on the publication's clock."""
@@ -32,6 +33,12 @@ class Scene:
     def spoken(self, moment: datetime) -> str:
         """``Fri 27 Nov 09:00`` on the publication's clock, with the year when it is not this one."""
         return spoken(self.local(moment), year=self.local(self.now).year)
+
+
+def added_at(schedule: Schedule, scene: Scene) -> datetime:
+    """When the schedule was first seen, in UTC; one that no run has seen yet is as old as the settings."""
+    history = scene.history
+    return utc(history.added_at.get(name_of(schedule)) or history.settings_written or scene.now)
 
 
 def name_of(schedule: Schedule) -> str:
