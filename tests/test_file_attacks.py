@@ -142,7 +142,7 @@ def test_a_local_user_cannot_enter_outbox_and_state_whatever_the_umask(tmp_path:
     """Rehearsed mails hold links that unsubscribe, and the database holds everybody's address."""
     here = tmp_path / "news"
     with umask(0):
-        bot("init", here)
+        bot("init", "--sample", here)
         for now in (MONDAY, FRIDAY):
             bot("run", "--once", "--now", now, workspace=here)
 
