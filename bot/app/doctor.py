@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from bot.app.hooks import statuses
+from bot.app.joining import refused_forms
 from bot.app.pacing import halts, told
 from bot.app.publish import history
 from bot.app.workspace import Workspace, secret_name
@@ -24,6 +25,7 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
             )
         )
     findings += [*_missing_secrets(workspace), *_stops(workspace), *_paces(workspace), *_hooks(workspace)]
+    findings += _signups(workspace)
     if workspace.mode == "live":
         findings += _live(workspace)
     if offline:
@@ -90,6 +92,14 @@ def _paces(workspace: Workspace) -> list[Finding]:
         Finding(level=Level.BLOCK if halt.why else Level.INFO, rule="doctor.pace", message=told(halt, zone))
         for halt in found
     ]
+
+
+def _signups(workspace: Workspace) -> list[Finding]:
+    """Hours in which people could not sign up, because very many forms came."""
+    try:
+        return [_warn("signups", said) for said in refused_forms(workspace, datetime.now(UTC))]
+    except StoreError:
+        return []  # told with the accounts
 
 
 def _hooks(workspace: Workspace) -> list[Finding]:

@@ -53,7 +53,7 @@ def status_command(
             click.echo(f"On its way: {each.subject} ({each.id}), {each.done:,} of {each.total:,}{still}")
         for scope, reason in found.holds.items():
             click.secho(f"Held: {'everything' if scope == '*' else scope} ({reason})", fg="yellow")
-        for sentence in (*found.paused, *found.resting, *found.abandoned, *found.doubts):
+        for sentence in (*found.paused, *found.resting, *found.abandoned, *found.doubts, *found.signups):
             click.secho(sentence, fg="yellow")
         used = [state for state in STATES if any(counts.get(state) for counts in found.counts.values())]
         rows = [
