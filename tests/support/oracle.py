@@ -129,7 +129,7 @@ def _timed(
 
 def shuffled(known: Sequence[str], unknown: Sequence[str], *, seed: int = 9) -> list[str]:
     """In pairs, each in a random order: whatever else the machine does falls on both."""
-    order = random.Random(seed)  # noqa: S311
+    order = random.Random(seed)
     return [each for pair in zip(known, unknown, strict=True) for each in order.sample(pair, 2)]
 
 
