@@ -73,6 +73,7 @@ KEPT = {
     "wording": ("what they agreed to, word for word; nothing of a person", "always"),
     "erasing": ("whose proof may be deleted; empty outside an erasure", "a moment"),
     "knock": ("how often the form was sent from where and for whom, as keyed hashes", "2 days"),
+    "used_stamp": ("that a form was sent, so that it is not sent twice; not who sent it", "1 day"),
     "bounce": (
         "what came back, under an opaque id, the server's words without addresses",
         "always; goes with an erased reader",

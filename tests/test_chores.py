@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.app.chores import repeat_until_stopped
+from bot.app.confirmations import send_due_until_stopped
 from bot.app.workspace import Workspace
 from bot.errors import AudienceError, PermanentFailure, StoreError
 from tests.support.live_workspace import mail_only
@@ -134,18 +135,33 @@ async def test_a_fault_does_not_end_the_reading_of_bounces(
     assert READER not in caplog.text
 
 
-def test_a_server_of_pages_sends_and_forgets_what_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_fault_does_not_end_the_sending_of_confirmations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both from its start, each also when the other one fails."""
-    sent, forgot = threading.Event(), threading.Event()
+    """Nor does its text come into the log."""
+    workspace, stop = Workspace(make_site(tmp_path / "news", mode="rehearsal")), asyncio.Event()
+    faults = [RuntimeError(READER)]
 
-    async def send(*_: object, **__: object) -> None:
-        sent.set()
-        raise RuntimeError(READER)
+    def unsent(**_: object) -> list[object]:
+        if faults:
+            raise faults.pop()
+        loop.call_soon_threadsafe(stop.set)
+        return []
 
-    monkeypatch.setattr("bot.app.joining.send_unsent", send)
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(workspace.joining, "unsent", unsent)
+    monkeypatch.setattr("bot.app.confirmations.LOOK_EVERY", AT_ONCE)
+    async with asyncio.timeout(30):
+        await send_due_until_stopped(workspace, stop)
+    workspace.release()
+
+    assert "confirmations were not sent: RuntimeError at" in caplog.text
+    assert READER not in caplog.text
+
+
+def test_a_server_of_pages_forgets_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its start."""
+    forgot = threading.Event()
     monkeypatch.setattr("bot.app.joining.forget", lambda *_, **__: forgot.set())
     with served(make_site(tmp_path / "news", mode="rehearsal")):
-        assert sent.wait(30)
         assert forgot.wait(30)

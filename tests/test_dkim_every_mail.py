@@ -14,13 +14,15 @@ from support.live_workspace import NOW, addresses, mail_only
 from support.opendkim import believed, can_verify
 from support.smtp_server import smtp_server
 
-from bot.app.joining import Errand, send_confirmation, wording
+from bot.app.confirmations import Errand, send_confirmation
+from bot.app.joining import wording
 from bot.app.publish import tick
 from bot.app.workspace import Workspace
 from bot.channels.email.channel import signer_of
 from bot.channels.email.dkim import Signer, new_key
-from bot.store.joining import Asked, Limits, SignupRequest
+from bot.store.joining import Recorded, SignupRequest
 from tests.support.commands import bot
+from tests.support.site import record
 
 pytestmark = pytest.mark.skipif(not can_verify(), reason="needs Debian's opendkim")
 
@@ -73,7 +75,7 @@ async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
         workspace = Workspace(here)
         await tick(workspace, NOW)
         asked = signup(workspace)
-        assert workspace.joining.ask(asked, now=NOW, limits=Limits()) is Asked.MAIL
+        assert record(workspace.joining, asked) is Recorded.YES
         assert await send_confirmation(workspace, asked, now=NOW) is Errand.DONE
         await workspace.close()
         workspace.release()

@@ -14,10 +14,10 @@ from bot.app.joining import forget_until_stopped
 from bot.app.loop import run_until_stopped
 from bot.app.workspace import Workspace
 from bot.store.engine import reading
-from bot.store.joining import Limits, SignupRequest, Wording
+from bot.store.joining import SignupRequest, Wording
 from bot.store.schema import signup
 from tests.support.commands import bot
-from tests.support.site import make_site
+from tests.support.site import make_site, record
 
 LONG_AGO = datetime(2020, 1, 6, 9, tzinfo=UTC)
 FAR_AHEAD = datetime(2199, 1, 7, 9, tzinfo=UTC)
@@ -39,7 +39,7 @@ def here(tmp_path: Path) -> Path:
             ip="192.0.2.0",
             asked_at=at,
         )
-        workspace.joining.ask(request, now=at, limits=Limits())
+        record(workspace.joining, request)
     workspace.release()
     return folder
 

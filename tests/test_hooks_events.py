@@ -14,11 +14,12 @@ from bot.app.leaving import erase
 from bot.app.publish import tick
 from bot.app.workspace import Workspace
 from bot.store.bouncing import Bounce
-from bot.store.joining import Asked, Joining, Limits, SignupRequest, Wording
+from bot.store.joining import Joining, Recorded, SignupRequest, Wording
 from bot.store.leaving import Leaving
 from tests.support.commands import bot
 from tests.support.hook_server import SECRET, HookServer, Reply, hook_server
 from tests.support.live_workspace import NOW, SECRET_KEY, SETTINGS, mail_only
+from tests.support.site import record
 from tests.support.smtp_server import smtp_server
 
 ANA = "ana@shelf.ngo"
@@ -65,7 +66,7 @@ def ask(here: Workspace) -> str:
         ip="192.0.2.0",
         asked_at=NOW,
     )
-    assert here.joining.ask(request, now=NOW, limits=Limits()) is Asked.MAIL
+    assert record(here.joining, request) is Recorded.YES
     return request.id
 
 
@@ -130,7 +131,7 @@ def ask_again(here: Workspace) -> str:
         ip="",
         asked_at=NOW,
     )
-    here.joining.ask(request, now=NOW, limits=Limits())
+    record(here.joining, request)
     return request.id
 
 

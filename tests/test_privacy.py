@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.app.joining import Errand, send_confirmation
+from bot.app.confirmations import Errand, send_confirmation
 from bot.app.workspace import Workspace
 from bot.audience.addresses import valid_address
-from bot.store.joining import Limits, SignupRequest, Wording
+from bot.store.joining import SignupRequest, Wording
 from tests.support.commands import MONDAY, NEXT_MONDAY, bot
+from tests.support.site import record
 
 ANN = "Ann.Unusual@example.org"
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -163,7 +164,7 @@ async def test_a_rehearsed_confirmation_of_whoever_asked_goes(here: Path) -> Non
         ip="192.0.2.0/24",
         asked_at=NOW,
     )
-    workspace.joining.ask(request, now=NOW, limits=Limits())
+    record(workspace.joining, request)
     assert await send_confirmation(workspace, request, now=NOW) is Errand.DONE
     await workspace.close()
     workspace.release()

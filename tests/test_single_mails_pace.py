@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import joining
-from bot.app.joining import Errand, send_confirmation, send_unsent, wording
+from bot.app import confirmations
+from bot.app.confirmations import Errand, send_confirmation, send_due
+from bot.app.joining import LATEST as SLOWEST_DRAW
+from bot.app.joining import wording
 from bot.app.pacing import rest_if_asked, wicket_for
 from bot.app.workspace import Workspace
 from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure
 from bot.pace import PaceRules
-from bot.store.joining import Asked, Limits, SignupRequest
+from bot.store.joining import Limits, Recorded, SignupRequest
 from tests.support.commands import bot
 from tests.support.live_workspace import mail_only
-from tests.support.site import NOON, make_site
+from tests.support.site import NOON, make_site, record
 from tests.support.smtp_server import Server, smtp_server
 
 LATER = NOON + timedelta(minutes=3)
@@ -50,7 +52,7 @@ class Office:
             ip="",
             asked_at=NOON,
         )
-        assert self.workspace.joining.ask(request, now=NOON, limits=Limits(per_ip_hour=200)) is Asked.MAIL
+        assert record(self.workspace.joining, request, limits=Limits(per_ip_hour=200)) is Recorded.YES
         return request
 
     async def send(self, request: SignupRequest, **options: float) -> Errand:
@@ -134,10 +136,10 @@ async def test_what_the_pace_has_no_room_for_waits_and_is_not_lost(office) -> No
 
         assert done == [Errand.DONE, Errand.DONE, Errand.WAITS]
         assert at.waiting() == [f"{3:032x}"]
-        assert await send_unsent(at.workspace, now=LATER) == 0
+        assert await send_due(at.workspace, clock=lambda: LATER) == 0
         await at.restart("per_hour = 3")
-        assert await send_unsent(at.workspace, now=LATER) == 1
-        assert await send_unsent(at.workspace, now=LATER) == 0
+        assert await send_due(at.workspace, clock=lambda: LATER) == 1
+        assert await send_due(at.workspace, clock=lambda: LATER) == 0
         assert at.recipients() == [f"reader{number}@inbox.ngo" for number in (1, 2, 3)]
         assert at.waiting() == []
 
@@ -150,10 +152,10 @@ async def test_a_pause_keeps_confirmations_too(office) -> None:  # type: ignore[
         begun = time.monotonic()
 
         assert await at.send(requests[0]) is Errand.WAITS
-        assert await send_unsent(at.workspace, now=LATER) == 0
+        assert await send_due(at.workspace, clock=lambda: LATER) == 0
         assert time.monotonic() - begun < 30  # the patience is a minute
         at.workspace.pace.resume("mail")
-        assert await send_unsent(at.workspace, now=LATER) == 3
+        assert await send_due(at.workspace, clock=lambda: LATER) == 3
         assert len(at.mail.taken) == 3
 
 
@@ -169,7 +171,7 @@ async def test_stopped_while_it_waits_the_mail_is_still_promised(office) -> None
         assert errand.cancelled()
         assert at.waiting() == [f"{2:032x}"]
         await at.restart("per_second = 500")
-        assert await send_unsent(at.workspace, now=LATER) == 1
+        assert await send_due(at.workspace, clock=lambda: LATER) == 1
 
 
 @pytest.mark.parametrize("stop", ["shut", "cancelled"])
@@ -251,7 +253,7 @@ async def test_a_hold_takes_back_no_mail_that_is_out(office) -> None:  # type: i
         errand = asyncio.create_task(send_confirmation(at.workspace, request, now=NOON, pauses=(4.0,)))
         while at.mail.connections == 0 or not await asyncio.to_thread(at.waiting):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        assert await send_unsent(at.workspace, now=LATER) == 1
+        assert await send_due(at.workspace, clock=lambda: LATER) == 1
         at.workspace.ledger.hold("*", "held by mali", NOON)
 
         assert await errand is Errand.DONE
@@ -269,12 +271,12 @@ async def test_those_of_a_paused_account_keep_no_others_waiting(  # type: ignore
             at.ask()
         other = at.ask("monthly")
         monkeypatch.setattr(
-            joining,
+            confirmations,
             "wicket_for",
             lambda *args, **more: None if args[2] == other.address else wicket_for(*args, **more),
         )
 
-        assert await send_unsent(at.workspace, now=LATER) == 1
+        assert await send_due(at.workspace, clock=lambda: LATER) == 1
         assert at.recipients() == [other.address]
         assert len(at.workspace.joining.unsent(before=LATER, besides={"month", "w_ekly"})) == 100
 
@@ -327,8 +329,9 @@ async def test_a_rehearsal_has_no_pace(tmp_path: Path) -> None:
 
 
 def test_the_store_is_looked_into_often() -> None:
-    """Whoever waits for a confirmation waits minutes at most once the pace has room."""
-    assert timedelta(minutes=5) >= joining.GRACE + joining.SEND_EVERY
+    """Whoever waits for a confirmation waits seconds, and minutes at most once the pace has room."""
+    assert timedelta(seconds=8) >= timedelta(seconds=SLOWEST_DRAW) + confirmations.LOOK_EVERY
+    assert timedelta(minutes=5) >= confirmations.AGAIN + confirmations.LOOK_EVERY
 
 
 # --------------------------------------------------------------------------- tests

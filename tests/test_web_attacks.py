@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import httpx
 import pytest
 
 from bot.app import joining
-from bot.app.joining import send_unsent
+from bot.app.confirmations import send_due
 from bot.app.readers import add_reader
 from bot.audience.confirming import form_stamp
 from bot.errors import StoreError
@@ -25,7 +26,8 @@ from bot.store import engine
 from bot.web import archive, places
 from bot.web.security import HEADERS, Guard
 from bot.web.serving import Impatient
-from tests.support.site import READER, Site, make_site, served
+from tests.support.commands import bot
+from tests.support.site import NOON, READER, Site, make_site, served, stamp_of
 from tests.support.smtp_server import smtp_server
 from tests.support.standstill import standstill
 
@@ -217,8 +219,9 @@ def test_a_cache_keeps_languages_apart(site: Site) -> None:
 # --------------------------------------------------------------------------- how many, and who died
 
 
-def form(address: str, stamp: str) -> joining.Form:
+def form(site: Site, address: str) -> joining.Form:
     """As it comes in."""
+    stamp = form_stamp(site.workspace.settings.signing_keys, site.clock() - timedelta(minutes=1))
     return joining.Form(address=address, newsletters=("weekly",), lang="en", stamp=stamp, ip="10.0.0.0/24")
 
 
@@ -228,56 +231,102 @@ def test_how_many_may_come_from_one_network_is_the_operators_choice(tmp_path: Pa
     settings = here / "bot.toml"
     settings.write_text(settings.read_text().replace("[site]\n", "[site]\nsignups_per_network = 3\n"))
     with served(here) as site:
-        now = site.clock()
-        stamp = form_stamp(site.workspace.settings.signing_keys, now - timedelta(minutes=1))
         asked = [
-            joining.ask(
-                site.workspace,
-                joining.Form(
-                    address=f"r{n}@inbox.ngo",
-                    newsletters=("weekly",),
-                    lang="en",
-                    stamp=stamp,
-                    ip="10.0.0.0/24",
-                ),
-                now=now,
-            )
-            for n in range(5)
+            joining.ask(site.workspace, form(site, f"r{n}@inbox.ngo"), now=site.clock()) for n in range(5)
         ]
 
-    assert [answer.mail is not None for answer in asked] == [True] * 3 + [False] * 2
+    assert asked == [joining.Answer()] * 3 + [joining.Answer(full=joining.Full.NETWORK)] * 2
+
+
+def send_form(site: Site, address: str, *, stamp: str = "", network: str = "10.0.0.1") -> httpx.Response:
+    """As a visitor of that network, behind the proxy of ours."""
+    stamp = stamp or form_stamp(site.workspace.settings.signing_keys, site.clock() - timedelta(minutes=1))
+    fields = {"address": address, "newsletter": "weekly", "stamp": stamp}
+    return httpx.post(f"{site.url}/subscribe", data=fields, headers={"X-Forwarded-For": network})
+
+
+def test_a_replayed_form_is_refused(tmp_path: Path, store_url: str) -> None:
+    """By every process that serves the pages; a fresh form comes with the answer, and nothing is kept."""
+    here = make_site(tmp_path / "news", mode="rehearsal", url=store_url)
+    with served(here) as site, served(here) as other:
+        page = httpx.get(f"{site.url}/subscribe").text
+        site.clock.move(timedelta(seconds=30))
+        other.clock.move(timedelta(seconds=30))
+        first = send_form(site, READER, stamp=stamp_of(page))
+        again = [send_form(each, "eve@inbox.ngo", stamp=stamp_of(page)) for each in (site, other)]
+        other.clock.move(timedelta(seconds=30))
+        mended = send_form(other, "eve@inbox.ngo", stamp=stamp_of(again[1].text))
+        kept = len(site.contents()["signup"])
+        site.workspace.joining.sweep(site.clock() + timedelta(days=2))
+
+        assert [first.status_code, *(each.status_code for each in again)] == [200, 422, 422]
+        assert all("This form was sent before" in each.text for each in again)
+        assert "eve@inbox.ngo" not in again[0].text
+        assert (mended.status_code, kept) == (200, 2)
+        assert site.contents()["used_stamp"] == []
+
+
+def test_forms_from_one_network_leave_room_for_others(tmp_path: Path) -> None:
+    """Nor can a whole block of networks use up what there is for all; each is told the truth."""
+    with served(make_site(tmp_path / "news", mode="rehearsal", proxies=1)) as site:
+        one = [send_form(site, f"a{n}@inbox.ngo").status_code for n in range(62)]
+        block = [
+            joining.ask(site.workspace, replace(form(site, f"b{n}@inbox.ngo"), ip=f"10.1.{n}.0/24"), now=NOON)
+            for n in range(252)
+        ]
+        told = send_form(site, "c@inbox.ngo")
+        others = send_form(site, "c@inbox.ngo", network="192.0.2.1")
+
+    assert one == [200] * 60 + [429] * 2
+    assert [each.full for each in block] == [None] * 250 + [joining.Full.NETWORK] * 2
+    assert "Too many forms from your network" in told.text
+    assert 0 < int(told.headers["retry-after"]) <= 3600
+    assert others.status_code == 200
+
+
+def test_a_storm_of_forms_is_logged_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once an hour in the log; counted for the organiser; visitors are told the truth, whoever they are."""
+    here = make_site(tmp_path / "news", mode="rehearsal", proxies=1)
+    with served(here) as site:
+        add_reader(site.workspace, READER, newsletters=["weekly"])
+        told: list[str] = []
+        monkeypatch.setattr(site.workspace.joining, "tell", lambda _, event: told.append(event.kind))
+        site.clock.now = datetime.now(UTC).replace(minute=30)
+        limits = joining.Limits(total_hour=3)
+        monkeypatch.setattr(joining, "Limits", lambda **_: limits)
+        answers = [send_form(site, f"r{n}@inbox.ngo", network=f"10.{n}.0.1") for n in range(5)]
+        answers.append(send_form(site, READER, network="10.9.0.1"))
+        asked = bot("status", workspace=here)
+        doctor = bot("doctor", "--offline", workspace=here)
+
+    assert [each.status_code for each in answers] == [200] * 3 + [429] * 3
+    assert len({each.content for each in answers[3:]}) == 1
+    assert "Too many forms just now" in answers[3].text
+    assert caplog.text.count("sign-ups: 3 forms came within this hour") == 1
+    assert told == ["signups.limited"]
+    assert "and 3 forms were refused" in asked.out
+    assert "and 3 forms were refused" in doctor.out
 
 
 async def test_a_mail_that_a_dead_server_promised_is_sent_by_the_next(tmp_path: Path) -> None:
-    """Once; and the one whose newsletter is no more does not keep the others waiting."""
+    """Once, when it is due; and the one whose newsletter is no more does not keep the others waiting."""
     async with smtp_server() as mail:
         with served(make_site(tmp_path / "news", port=mail.port)) as site:
             here, now = site.workspace, site.clock()
-            stamp = form_stamp(here.settings.signing_keys, now - timedelta(minutes=1))
-            for n, address in enumerate(("one@inbox.ngo", "two@inbox.ngo")):
-                form = joining.Form(
-                    address=address, newsletters=("weekly",), lang="en", stamp=stamp, ip=f"{n}"
-                )
-                promised = joining.ask(here, form, now=now + timedelta(seconds=n)).mail
-                assert promised is not None
-            gone = joining.ask(
-                here,
-                joining.Form(
-                    address="old@inbox.ngo", newsletters=("weekly",), lang="en", stamp=stamp, ip="x"
-                ),
-                now=now - timedelta(seconds=5),
-            )
-            assert gone.mail is not None
+            for name in ("old", "one", "two"):
+                assert joining.ask(here, form(site, f"{name}@inbox.ngo"), now=now) == joining.Answer()
             with here.engine.begin() as connection:
                 connection.exec_driver_sql(
                     "UPDATE signup SET newsletters = 'gone' WHERE address = 'old@inbox.ngo'"
                 )
 
-            assert await send_unsent(here, now=now) == 0  # whoever promised it may be at it
-            assert await send_unsent(here, now=now + timedelta(minutes=6)) == 2
-            assert await send_unsent(here, now=now + timedelta(minutes=12)) == 0
+            assert await send_due(here, clock=lambda: now) == 0
+            assert await send_due(here, clock=lambda: now + timedelta(minutes=1)) == 2
+            assert await send_due(here, clock=lambda: now + timedelta(minutes=2)) == 0
 
-            assert [taken.recipients for taken in mail.taken] == [("one@inbox.ngo",), ("two@inbox.ngo",)]
+            assert {taken.recipients for taken in mail.taken} == {("one@inbox.ngo",), ("two@inbox.ngo",)}
             assert "old@inbox.ngo" not in str(site.contents()["signup"])
 
 

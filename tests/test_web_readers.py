@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.app import joining
+from bot.app import confirmations
 from bot.app.publish import tick
 from bot.app.readers import add_reader
 from bot.app.workspace import Workspace
 from bot.audience.confirming import confirm_token, form_stamp
 from tests.support.live_workspace import NOW, SETTINGS, make_live
-from tests.support.site import READER, Clock, Site, make_site, served, stamp_of
+from tests.support.site import READER, Clock, Site, confirming, make_site, served, stamp_of
 from tests.support.smtp_server import Server, Taken, smtp_server
 
 HOUR = timedelta(hours=1)
@@ -47,7 +47,7 @@ async def opened(folder: Path, *, url: str = "", proxies: int = 0) -> AsyncItera
     """A site, its mail server, and somebody who visits."""
     async with smtp_server() as mail:
         here = make_site(folder / "news", port=mail.port, url=url, proxies=proxies)
-        with served(here) as site:
+        with served(here) as site, confirming(site):
             async with Visitor(site) as visitor:
                 yield visitor, mail
 
@@ -92,7 +92,7 @@ async def test_the_whole_circle(tmp_path: Path, store_url: str) -> None:
         here = make_live(tmp_path / "news", SETTINGS.format(port=mail.port) + 'security = "none"\n')
         with (here / ".env").open("a") as file:
             file.write(f"BOT_DATABASE_URL={store_url}\n")
-        with served(here, Clock(now=NOW - 2 * HOUR)) as site:
+        with served(here, Clock(now=NOW - 2 * HOUR)) as site, confirming(site):
             async with Visitor(site) as visitor:
                 assert (await visitor.ask(READER)).status_code == 200
                 (asked,) = await arrived(mail, 1)
@@ -193,7 +193,7 @@ async def test_the_confirmation_says_nothing_of_the_topic(tmp_path: Path) -> Non
 
 
 async def test_every_address_gets_the_same_answer(tmp_path: Path) -> None:
-    """Known, unknown, suppressed, asked before, over the limit, trapped: to the byte; one mail in all."""
+    """Known, unknown, suppressed, asked before, trapped: to the byte."""
     async with opened(tmp_path) as (visitor, mail):
         add_reader(visitor.site.workspace, "known@inbox.ngo", newsletters=["weekly"])
         add_reader(visitor.site.workspace, "gone@inbox.ngo", newsletters=["weekly"])
@@ -206,26 +206,26 @@ async def test_every_address_gets_the_same_answer(tmp_path: Path) -> None:
             await visitor.ask("trapped@inbox.ngo", website="https://spam.example"),
         ]
         await arrived(mail, 2)  # unknown, and gone: only they can lift what keeps them out
-        answers += [await visitor.ask(f"more{number}@inbox.ngo") for number in range(62)]
-        await arrived(mail, 58)  # sixty from one network in an hour, two of them to no mail
         await asyncio.sleep(0.3)
 
+        assert len(mail.taken) == 2
         assert len({repr(same(answer)) for answer in answers}) == 1
         assert answers[0].status_code == 200
         asked = {taken.recipients[0] for taken in mail.taken}
     assert {"unknown@inbox.ngo", "gone@inbox.ngo"} <= asked
     assert not {"known@inbox.ngo", "trapped@inbox.ngo"} & asked
-    assert len(asked) == len(mail.taken) == 58
+    assert len(asked) == 2
 
 
 @pytest.mark.slow
 async def test_a_thousand_forms_for_one_address_are_one_mail(tmp_path: Path) -> None:
     """From as many networks, however the domain is written."""
     async with opened(tmp_path, proxies=1) as (visitor, mail):
-        stamp = form_stamp(visitor.site.workspace.settings.signing_keys, visitor.site.clock())
+        keys, opened_at = visitor.site.workspace.settings.signing_keys, visitor.site.clock()
         visitor.site.clock.move(timedelta(minutes=1))
         answers: set[str] = set()
         for number in range(1_000):
+            stamp = form_stamp(keys, opened_at)
             domain = ("inbox.ngo", "INBOX.NGO", "Inbox.Ngo")[number % 3]
             form = {"address": f"mara@{domain}", "newsletter": "weekly", "stamp": stamp}
             network = {"X-Forwarded-For": f"10.9.9.9, 198.{number // 250}.{number % 250}.7"}
@@ -278,7 +278,7 @@ async def test_whoever_got_no_mail_may_ask_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     """Only a mail that went counts as the one of the day."""
-    monkeypatch.setattr(joining, "PAUSES", ())
+    monkeypatch.setattr(confirmations, "PAUSES", ())
     async with opened(tmp_path) as (visitor, mail):
         mail.fail("RCPT", answer)
         await visitor.ask(READER)
@@ -296,7 +296,7 @@ async def test_a_mail_server_that_says_later_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The person need not know."""
-    monkeypatch.setattr(joining, "PAUSES", (0.01,))
+    monkeypatch.setattr(confirmations, "PAUSES", (0.01,))
     async with opened(tmp_path) as (visitor, mail):
         mail.fail("RCPT", "451 4.3.0 later")
         await visitor.ask(READER)
@@ -498,7 +498,7 @@ def test_what_a_form_does_not_say_stays(reading: tuple[Site, str]) -> None:
 
 async def test_a_rehearsal_can_be_played_through(tmp_path: Path) -> None:
     """The mail is a file, and its link leads to the server on this machine."""
-    with served(make_site(tmp_path / "news", mode="rehearsal")) as site:
+    with served(make_site(tmp_path / "news", mode="rehearsal")) as site, confirming(site):
         async with Visitor(site) as visitor:
             answer = await visitor.ask(READER)
             assert "outbox/" in answer.text

@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -65,8 +66,9 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
 
 
 def test_a_mail_on_its_way_is_finished_first(tmp_path: Path) -> None:
-    """The answer was given; the mail that it promises still comes."""
+    """Another process sends it, soon; told to stop, it finishes what is on the wire, and is gone."""
     with socket.create_server(("localhost", 0)) as slow:
+        slow.settimeout(60)
         here = make_site(tmp_path / "news", port=slow.getsockname()[1])
         with serving(here) as (process, url):
             page = httpx.get(f"{url}/subscribe", timeout=30).text
@@ -74,6 +76,8 @@ def test_a_mail_on_its_way_is_finished_first(tmp_path: Path) -> None:
             form = {"address": "mara@inbox.ngo", "newsletter": "weekly", "stamp": stamp_of(page)}
             assert httpx.post(f"{url}/subscribe", data=form, timeout=30).status_code == 200
             talk, _ = slow.accept()  # the conversation begins, and the server takes its time
+            (child,) = children_of(process.pid)
+            assert is_nicer(child, process.pid)
             process.send_signal(signal.SIGTERM)
             with talk:
                 taken = _take(talk)
@@ -81,6 +85,49 @@ def test_a_mail_on_its_way_is_finished_first(tmp_path: Path) -> None:
 
     assert process.returncode == 0, err
     assert b"Subject: Please confirm" in taken
+    assert "is started again" not in err
+    assert not is_alive(child)
+
+
+def test_the_process_that_sends_confirmations_is_started_again(tmp_path: Path) -> None:
+    """Whatever ended it; and it does not outlive the one that started it, however that ends."""
+    with serving(make_site(tmp_path / "news", mode="rehearsal")) as (process, _):
+        (first,) = until(lambda: children_of(process.pid))
+        os.kill(first, signal.SIGKILL)
+        (second,) = until(lambda: [each for each in children_of(process.pid) if each != first])
+        until(lambda: is_nicer(second, process.pid))  # it has begun
+        process.kill()
+        until(lambda: not is_alive(second))
+
+
+T = TypeVar("T")
+
+
+def until(found: Callable[[], T]) -> T:
+    """What it finds, once that is something."""
+    end = time.monotonic() + 60
+    while not (seen := found()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return seen
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that this one started."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_nicer(pid: int, other: int) -> bool:
+    """Whether it lets the other one have the processor first."""
+    return os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, other)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it is there, and not only waits for somebody to take note of its end."""
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def _take(talk: socket.socket) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bot.app.hooks import statuses
+from bot.app.joining import refused_forms
 from bot.app.own_templates import template_findings
 from bot.app.pacing import halts, told
 from bot.app.publish import holds
@@ -30,7 +31,7 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
             )
         )
     findings += [*_missing_secrets(workspace), *_stops(workspace), *_paces(workspace), *_hooks(workspace)]
-    findings += _unsigned(workspace)
+    findings += [*_unsigned(workspace), *_signups(workspace)]
     if workspace.mode == "live":
         findings += _live(workspace)
     if offline:
@@ -126,6 +127,14 @@ def _unsigned(workspace: Workspace) -> list[Finding]:
     """Reports about readers that anybody may have written."""
     try:
         return [_warn("unsigned", said) for said in told_of_unsigned(workspace, datetime.now(UTC))]
+    except StoreError:
+        return []  # told with the accounts
+
+
+def _signups(workspace: Workspace) -> list[Finding]:
+    """Hours in which people could not sign up, because very many forms came."""
+    try:
+        return [_warn("signups", said) for said in refused_forms(workspace, datetime.now(UTC))]
     except StoreError:
         return []  # told with the accounts
 

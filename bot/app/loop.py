@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.app.attending import attend_until_stopped
 from bot.app.brakes import brakes
+from bot.app.confirmations import HEAD_START, send_due, send_due_until_stopped
 from bot.app.crew import Crew
 from bot.app.hooks import tell_due, tell_until_stopped
 from bot.app.joining import forget, forget_until_stopped
@@ -50,6 +51,7 @@ async def play(
         yield now, ticked
         now = next_moment(workspace, now)
     if not dry_run:
+        await send_due(workspace, clock=_now)
         await asyncio.to_thread(forget, workspace, now=_now())
 
 
@@ -64,6 +66,7 @@ async def run_until_stopped(
         asyncio.create_task(tell_until_stopped(workspace, stop)),
         asyncio.create_task(attend_until_stopped(workspace, stop)),
         asyncio.create_task(forget_until_stopped(workspace, stop)),
+        asyncio.create_task(send_due_until_stopped(workspace, stop, after=HEAD_START)),
     ]
     try:
         await _tick_until_stopped(workspace, stop, told)

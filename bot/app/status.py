@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from bot.app.joining import refused_forms
 from bot.app.loop import next_moment
 from bot.app.pacing import halts, told
 from bot.app.publish import holds, run_at_work
@@ -58,6 +59,7 @@ class Status:
     abandoned: tuple[str, ...]  # for each channel of posts that nobody is at any more
     unsigned: tuple[str, ...]  # a sentence when unsigned reports are about too many readers
     doubts: tuple[str, ...]  # for each of the latest issues with letters that were in doubt
+    signups: tuple[str, ...]  # for each hour of the last day in which no more forms were taken
     deliveries: tuple[Delivery, ...]
 
     @property
@@ -234,5 +236,6 @@ def status(workspace: Workspace, *, state: str | None, channel: str | None, limi
         abandoned=tuple(_posts_left(workspace, counts)),
         unsigned=told_of_unsigned(workspace, now),
         doubts=tuple(_doubts(workspace, _standings(workspace, limit=LATEST))),
+        signups=tuple(refused_forms(workspace, now)),
         deliveries=tuple(workspace.ledger.deliveries(states=states, channel=channel, limit=limit)),
     )

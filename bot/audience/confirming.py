@@ -1,4 +1,4 @@
-"""The link in a confirmation mail, and the stamp in a form: signed, so that nothing need be kept for them.
+"""The link in a confirmation mail, and the stamp in a form: signed, so that nothing is kept before their use.
 
 A confirmation token has the form of an unsubscribe token (43 characters: an id of 16 bytes and 16 bytes of
 HMAC-SHA256, base64url) with a purpose of its own, so that neither opens what the other is for. When it runs
@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-_CONFIRM, _FORM = b"confirm/1", b"form/1"
-_ID, _MAC, _TIME = 16, 16, 8
+_CONFIRM, _FORM = b"confirm/1", b"form/2"
+_ID, _MAC, _TIME, _NONCE = 16, 16, 8, 8
 
 QUICKEST = timedelta(seconds=2)  # no person fills a form in faster
 SLOWEST = timedelta(days=1)
@@ -35,17 +36,21 @@ def read_confirm_token(keys: Sequence[bytes], token: str) -> str | None:
 
 
 def form_stamp(keys: Sequence[bytes], now: datetime) -> str:
-    """Says in the form itself when it was opened."""
-    return _signed(keys[0], _FORM, int(now.timestamp() * 1000).to_bytes(_TIME, "big"))
+    """Says in the form itself when it was opened; no two forms have the same."""
+    opened = int(now.timestamp() * 1000).to_bytes(_TIME, "big")
+    return _signed(keys[0], _FORM, opened + secrets.token_bytes(_NONCE))
 
 
-def in_time(keys: Sequence[bytes], stamp: str, now: datetime) -> bool:
-    """Whether the form was open for as long as people need, and ours at all."""
-    raw = _read(keys, _FORM, stamp, _TIME)
+def read_form_stamp(keys: Sequence[bytes], stamp: str, now: datetime) -> str | None:
+    """The name of the form, under which it is good once.
+
+    None when it was not open for as long as people need, for too long, or is none of ours.
+    """
+    raw = _read(keys, _FORM, stamp, _TIME + _NONCE)
     if raw is None:
-        return False
-    opened = datetime.fromtimestamp(int.from_bytes(raw, "big") / 1000, UTC)
-    return QUICKEST <= now - opened <= SLOWEST
+        return None
+    opened = datetime.fromtimestamp(int.from_bytes(raw[:_TIME], "big") / 1000, UTC)
+    return raw.hex() if QUICKEST <= now - opened <= SLOWEST else None
 
 
 def _signed(key: bytes, purpose: bytes, raw: bytes) -> str:

@@ -54,7 +54,15 @@ def status_command(
             echo(f"On its way: {each.subject} ({each.id}), {each.done:,} of {each.total:,}{still}")
         for scope, reason in found.holds.items():
             click.secho(printable(f"Held: {'everything' if scope == '*' else scope} ({reason})"), fg="yellow")
-        for sentence in (*found.paused, *found.resting, *found.abandoned, *found.unsigned, *found.doubts):
+        told = (
+            *found.paused,
+            *found.resting,
+            *found.abandoned,
+            *found.unsigned,
+            *found.doubts,
+            *found.signups,
+        )
+        for sentence in told:
             click.secho(printable(sentence), fg="yellow")
         used = [state for state in STATES if any(counts.get(state) for counts in found.counts.values())]
         rows = [

@@ -60,6 +60,8 @@ GROUPS = {
 }
 COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 
+HIDDEN = {"send-confirmations": "confirming"}  # what the program starts itself
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for."""
@@ -68,9 +70,10 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
-        module = importlib.import_module(f"bot.cli.{COMMANDS[cmd_name][0]}")
+        name = HIDDEN.get(cmd_name) or COMMANDS[cmd_name][0]
+        module = importlib.import_module(f"bot.cli.{name}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
         return command
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from bot.cli.confirming import keep_sending_confirmations
 from bot.cli.fast import run_fast
 from bot.cli.opening import opened
 from bot.cli.publishing import stop_on_signals
@@ -52,11 +53,12 @@ async def _serve(here: Workspace, host: str, port: int) -> None:
     running = asyncio.create_task(server.serve(sockets=[door]))
     stopped = asyncio.create_task(stop.wait())
     telling = asyncio.create_task(tell_until_stopped(here, stop))
+    confirming = asyncio.create_task(keep_sending_confirmations(here.root, stop))
     await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopped.cancel()
     stop.set()
-    await asyncio.gather(running, telling)
+    await asyncio.gather(running, telling, confirming)
 
 
 def _door(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def worker_command(workspace: Path, once: bool) -> None:
 async def _work(here: Workspace, *, once: bool) -> int:
     import logging
 
+    from bot.app.confirmations import HEAD_START, send_due_until_stopped
     from bot.app.work import dispatcher
 
     for name in ("procrastinate", "psycopg"):  # what matters of their trouble is said in one line
@@ -60,7 +62,9 @@ async def _work(here: Workspace, *, once: bool) -> int:
                 click.echo(
                     f"Working in {here.mode} mode; stop with Ctrl-C. What is on the wire is finished first."
                 )
-                await queue.run_forever(stop)
+                await asyncio.gather(
+                    queue.run_forever(stop), send_due_until_stopped(here, stop, after=HEAD_START)
+                )
     finally:
         await here.close()
     return int(once and wrong)

@@ -199,20 +199,24 @@ class BouncesTable(Table):
     maildir: str = ""  # read instead of IMAP; a path, relative to the workspace
 
 
-EVENTS = ("subscribed", "confirmed", "left", "bounced", "complained", "issue.sent")
+EVENTS = ("subscribed", "confirmed", "left", "bounced", "complained", "issue.sent", "signups.limited")
 
 
 class HookTable(Table):
     """``[hooks.<name>]``: a web address of yours that is told what happens."""
 
     url: WebAddress
-    events: tuple[Literal["subscribed", "confirmed", "left", "bounced", "complained", "issue.sent"], ...] = (
+    events: tuple[
+        Literal["subscribed", "confirmed", "left", "bounced", "complained", "issue.sent", "signups.limited"],
+        ...,
+    ] = (
         "subscribed",
         "confirmed",
         "left",
         "bounced",
         "complained",
         "issue.sent",
+        "signups.limited",
     )
     secret: SecretStr = SecretStr("")  # signs every call
     addresses: bool = False  # whether calls name the reader's address

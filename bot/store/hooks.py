@@ -17,6 +17,7 @@ from bot.store.rows import add_missing
 from bot.store.schema import chunk, hook_call, issue, seen
 
 PLANNED, SENT, FAILED = "planned", "sent", "failed"
+SIGNUPS_LIMITED = "signups.limited"
 _NOTED = "issue.sent"  # a kind of "seen"
 _EMPTY = ("", "{}")  # of a call that was made, or whose person was erased
 _FORGET_SENT, _FORGET_OTHERS = timedelta(days=7), timedelta(days=30)
@@ -26,7 +27,7 @@ _FORGET_SENT, _FORGET_OTHERS = timedelta(days=7), timedelta(days=30)
 class Event:
     """Something that happened."""
 
-    kind: str  # "subscribed" | "confirmed" | "left" | "bounced" | "complained" | "issue.sent"
+    kind: str  # "subscribed" | "confirmed" | "left" | "bounced" | "complained" | "issue.sent" ...
     at: datetime
     newsletter: str = ""  # "" for all
     subscriber: str = ""  # an opaque id

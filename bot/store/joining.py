@@ -1,8 +1,8 @@
 """Double opt-in: somebody asks, one mail goes out, they confirm. What they agreed to is kept as a proof.
 
-Whether a mail goes out is decided, and counted, in one transaction before it does. What a visitor sees must
-not depend on the answer, nor how long it takes, the first time or the tenth: every address costs the same
-statements, and uses up the same of the limits.
+Two steps, by two processes. Who serves the pages records what was asked, and looks at nothing that is known
+of the address: the same statements for everybody. Who sends the mail decides, a random moment later, whether
+there is one to send. So neither an answer nor its time can tell who reads us.
 What a stranger typed is forgotten after a week; only who confirms leaves a record that stays.
 """
 
@@ -14,17 +14,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.store.engine import changing_readers, reading, writing
-from bot.store.hooks import Event, Tell, nobody
+from bot.store.hooks import SIGNUPS_LIMITED, Event, Tell, nobody
 from bot.store.importing import address_key
 from bot.store.proof import note_proof
 from bot.store.rows import add_missing
-from bot.store.schema import knock, signup, subscriber, subscription, wording
+from bot.store.schema import knock, signup, subscriber, subscription, used_stamp, wording
 from bot.store.suppression import Hasher, lift
 
 WAITS = timedelta(days=7)  # for a confirmation; then the address is forgotten
@@ -32,14 +33,25 @@ REST = timedelta(days=1)  # between two confirmation mails to one address
 _SOME = 100  # mails that are caught up on at once
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALL, _REFUSED = "all", "refused"  # what is counted for the whole site
+
+
+class Recorded(Enum):
+    """What became of a form; it depends on its stamp and on how many were sent, never on the address."""
+
+    YES = "somebody looks at it soon"
+    USED = "not recorded: this very form was sent before"
+    NETWORK = "not recorded: too many came from this network"
+    SITE = "not recorded: too many came from everywhere"
+    SITE_FIRST = "the same, for the first time in this hour: tell somebody"
 
 
 class Asked(Enum):
-    """What to do after somebody asked; the visitor sees the same page each time."""
+    """What is decided about what was asked."""
 
     MAIL = "send the confirmation mail"
     QUIET = "send nothing: one is on its way, or they read it all already"
-    LIMITED = "send nothing: too many asked"
+    LIMITED = "send nothing: this mailbox got enough today"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,11 +84,23 @@ class SignupRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How much may happen in an hour or a day of the clock before nobody gets a mail any more."""
+    """How much may happen in an hour or a day of the clock.
 
-    per_ip_hour: int = 60  # questions
+    Those of networks come first: who has one, or a block of them, cannot use up what there is for all.
+    """
+
+    per_ip_hour: int = 60  # forms
+    per_block_hour: int = 250  # forms from a /16 or a /32; never fewer than from one network in it
+    total_hour: int = 1_000  # forms
     per_mailbox_day: int = 5  # mails, however its owner's name is written: "ann+1", "a.n.n"
-    total_hour: int = 1_000  # mails
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """An hour in which the limit for all was reached, and how many forms were refused because of it."""
+
+    since: datetime
+    forms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,38 +124,86 @@ class Joining:
         self.engine, self.hasher, self.newsletters = engine, hasher, frozenset(newsletters)
         self.tell = tell
 
-    def ask(self, request: SignupRequest, *, now: datetime, limits: Limits) -> Asked:
-        """Count it, decide, and remember the request when a mail is to go out."""
-        key = address_key(request.address)
+    def record(
+        self, request: SignupRequest, *, stamp: str, until: datetime, due: datetime, limits: Limits
+    ) -> Recorded:
+        """Keep what was asked until somebody decides on it, from ``due`` on.
+
+        ``stamp`` names the form, and is good once; ``until`` it is too old anyway.
+        """
+        now = request.asked_at
         with writing(self.engine) as connection:
-            visitor = self.hasher.knocks("ip", request.ip)[0]
-            if _count(connection, visitor, now, _HOUR) > limits.per_ip_hour:
-                return Asked.LIMITED
-            asked = self._decided(connection, request, key, now, limits)
-            # It is written down in any case, and taken back at once where nobody gets a mail: whoever asks
-            # again and again, and measures, learns nothing.
-            self._remember(connection, request, key)
-            unwanted = "" if asked is Asked.MAIL else request.id
-            connection.execute(delete(signup).where(signup.c.id == unwanted))
+            if self._is_over(connection, request.ip, now, limits):
+                return Recorded.NETWORK
+            if _count(connection, _ALL, now, _HOUR, more=False) >= limits.total_hour:
+                return self._refused(connection, now)
+            if not add_missing(connection, used_stamp, [{"stamp": stamp, "until": until}]):
+                return Recorded.USED
+            _count(connection, _ALL, now, _HOUR)
+            self._remember(connection, request, due)
+            return Recorded.YES
+
+    def _is_over(self, connection: Connection, ip: str, now: datetime, limits: Limits) -> bool:
+        """Whether too many forms came from this network, or from its block."""
+        network, block = self.hasher.knocks("ip", ip)[0], self.hasher.knocks("block", block_of(ip))[0]
+        if _count(connection, network, now, _HOUR) > limits.per_ip_hour:
+            return True  # and what it sends does not count for its block
+        return _count(connection, block, now, _HOUR) > max(limits.per_block_hour, limits.per_ip_hour)
+
+    def _refused(self, connection: Connection, now: datetime) -> Recorded:
+        if _count(connection, _REFUSED, now, _HOUR) > 1:
+            return Recorded.SITE
+        self.tell(connection, Event(kind=SIGNUPS_LIMITED, at=now))
+        return Recorded.SITE_FIRST
+
+    def refused(self, *, since: datetime) -> list[Refused]:
+        """The hours in which the limit for all was reached, the latest first."""
+        of = knock.c
+        query = select(of.period, of["count"]).where(of.scope == _REFUSED, of.period >= _period(since, _HOUR))
+        with reading(self.engine) as connection:
+            return [
+                Refused(since=_EPOCH + period * _HOUR, forms=forms)
+                for period, forms in connection.execute(query.order_by(of.period.desc()))
+            ]
+
+    def decide(self, signup_id: str, *, now: datetime, limits: Limits) -> Asked:
+        """Whether a mail goes out for what was recorded; where none does, nothing of it stays.
+
+        Asked again it says the same, and QUIET of what it does not know.
+        """
+        with writing(self.engine) as connection:
+            row = _waiting(connection, signup_id, now, lock=True)
+            if row is None:
+                return Asked.QUIET
+            if row.decided_at is not None:
+                return Asked.MAIL
+            asked = self._decided(connection, _request(row), row.address_key, now, limits)
+            one = signup.c.id == signup_id
+            if asked is Asked.MAIL:
+                connection.execute(update(signup).where(one).values(decided_at=now))
+            else:
+                connection.execute(delete(signup).where(one))
             return asked
 
     def _decided(
         self, connection: Connection, request: SignupRequest, key: str, now: datetime, limits: Limits
     ) -> Asked:
-        # The address first: of two that ask for it at once the second waits here for the first.
-        today = _count(connection, self.hasher.knocks("address", key)[0], now, _DAY)
-        recent = select(signup.c.id).where(signup.c.address_key == key, signup.c.asked_at > now - REST)
-        rests = connection.execute(recent.limit(1)).first() is not None
-        reads_it_all = _read_by(connection, key).issuperset(request.newsletters)
-        # Only what could become a mail: else one visitor could use up what there is for all. A reader's
-        # address counts once a day, too: else the limit would tell who reads us.
-        counts = not rests and (today == 1 or not reads_it_all)
         mailbox = self.hasher.knocks("mailbox", mailbox_of(key))[0]
-        over = _count(connection, mailbox, now, _DAY, more=counts) > limits.per_mailbox_day
-        over |= _count(connection, "all", now, _HOUR, more=counts) > limits.total_hour
-        if rests or (reads_it_all and not over):
+        # The mailbox first: of two that are decided on at once the second waits here for the first.
+        mailed = _count(connection, mailbox, now, _DAY, more=False)
+        recent = select(signup.c.id).where(
+            signup.c.address_key == key,
+            signup.c.id != request.id,
+            signup.c.decided_at.is_not(None),
+            signup.c.asked_at > request.asked_at - REST,
+        )
+        rests = connection.execute(recent.limit(1)).first() is not None
+        if rests or _read_by(connection, key).issuperset(request.newsletters):
             return Asked.QUIET
-        return Asked.LIMITED if over else Asked.MAIL
+        if mailed >= limits.per_mailbox_day:
+            return Asked.LIMITED
+        _count(connection, mailbox, now, _DAY)
+        return Asked.MAIL
 
     def take(self, signup_id: str, *, now: datetime) -> bool:
         """Before the mail goes out; False when somebody else sends it, or nobody waits for it any more."""
@@ -140,24 +212,23 @@ class Joining:
             change = update(signup).where(signup.c.id == signup_id, unsent)
             return connection.execute(change.values(mailed_at=now)).rowcount == 1
 
-    def give_back(self, signup_id: str) -> None:
-        """The mail certainly did not go out, and is tried again."""
+    def give_back(self, signup_id: str, *, due: datetime | None = None) -> None:
+        """The mail certainly did not go out, and is tried again: by others not before it is ``due``."""
+        values = {"mailed_at": None} | ({"due_at": due} if due else {})
         with writing(self.engine) as connection:
-            connection.execute(update(signup).where(signup.c.id == signup_id).values(mailed_at=None))
+            connection.execute(update(signup).where(signup.c.id == signup_id).values(values))
 
     def unsent(self, *, before: datetime, besides: Collection[str] = ()) -> list[SignupRequest]:
-        """Whose mail was decided on before that moment, and never tried: the first of them.
+        """Who asked and was due by then, and got neither a mail nor a try: the first of them.
 
         ``besides`` are newsletters that cannot be asked back for now: those who named one of them first.
         """
         waits = signup.c.mailed_at.is_(None) & signup.c.confirmed_at.is_(None)
-        query = _with_words().where(waits, signup.c.asked_at <= before, signup.c.asked_at > before - WAITS)
+        query = _with_words().where(waits, signup.c.due_at <= before, signup.c.asked_at > before - WAITS)
         for name in besides:
             query = query.where(~(signup.c.newsletters + " ").startswith(f"{name} ", autoescape=True))
         with reading(self.engine) as connection:
-            return [
-                _request(row) for row in connection.execute(query.order_by(signup.c.asked_at).limit(_SOME))
-            ]
+            return [_request(row) for row in connection.execute(query.order_by(signup.c.due_at).limit(_SOME))]
 
     def not_sent(self, signup_id: str, *, now: datetime) -> None:
         """The mail certainly did not go out: they may ask again at once, and the old link opens nothing."""
@@ -208,10 +279,11 @@ class Joining:
         """Forget who never confirmed, and counts that are past; how many people that were."""
         with writing(self.engine) as connection:
             connection.execute(delete(knock).where(knock.c.period < _period(now - 2 * REST, _HOUR)))
+            connection.execute(delete(used_stamp).where(used_stamp.c.until <= now))
             gone = connection.execute(delete(signup).where(signup.c.asked_at <= now - WAITS))
             return gone.rowcount
 
-    def _remember(self, connection: Connection, request: SignupRequest, key: str) -> None:
+    def _remember(self, connection: Connection, request: SignupRequest, due: datetime) -> None:
         words = request.wording
         row = {"digest": words.digest, "version": words.version, "lang": words.lang, "body": words.body}
         add_missing(connection, wording, [row])
@@ -220,7 +292,7 @@ class Joining:
             {
                 "id": request.id,
                 "address": request.address,
-                "address_key": key,
+                "address_key": address_key(request.address),
                 "newsletters": " ".join(request.newsletters),
                 "lang": request.lang,
                 "form_url": request.form_url,
@@ -229,6 +301,8 @@ class Joining:
                 "asked_at": request.asked_at,
                 "confirmed_at": None,
                 "mailed_at": None,
+                "due_at": due,
+                "decided_at": None,
             },
         )
 
@@ -312,6 +386,15 @@ def _read_by(connection: Connection, key: str) -> frozenset[str]:
     )
     found: Sequence[str] = connection.scalars(query.where(subscriber.c.address_key == key)).all()
     return frozenset(found)
+
+
+def block_of(network: str) -> str:
+    """The block of addresses that a network lies in, a /16 or a /32; itself where that cannot be said."""
+    try:
+        found = ip_network(network, strict=False)
+    except ValueError:
+        return network
+    return str(found.supernet(new_prefix=min(found.prefixlen, 16 if found.version == 4 else 32)))
 
 
 def mailbox_of(address_key: str) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0007"  # the newest revision in migrations/versions
+HEAD = "0008"  # the newest revision in migrations/versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -331,9 +331,21 @@ signup = Table(  # somebody asked; nothing else is known or done until they conf
     _moment("asked_at"),
     _moment("confirmed_at", nullable=True),
     _moment("mailed_at", nullable=True),  # when the confirmation mail was handed over, or last tried
+    _moment("due_at", nullable=True),  # a random moment: earlier nobody looks at what was asked
+    _moment("decided_at", nullable=True),  # since then a mail is promised; who gets none has no row any more
     PrimaryKeyConstraint("id"),
     Index(None, "address_key"),
     Index(None, "asked_at"),
+    Index(None, "due_at"),
+)
+
+used_stamp = Table(  # the forms that were sent, so that none is sent twice; says nothing of who sent it
+    "used_stamp",
+    metadata,
+    _text("stamp"),
+    _moment("until"),  # then the stamp is too old by itself
+    PrimaryKeyConstraint("stamp"),
+    Index(None, "until"),
 )
 
 wording = Table(  # what people agreed to, word for word, once however many did
@@ -373,7 +385,7 @@ erasing = Table(  # whose records may be deleted just now; empty outside a trans
 knock = Table(  # how often a form was sent, for the limits; holds hashes, never an address
     "knock",
     metadata,
-    _text("scope"),  # "ip:...", "address:...", "mailbox:...", "all"
+    _text("scope"),  # "ip:...", "wide:...", "mailbox:...", "all", "refused"
     _count("period"),  # number of the hour or day since 1970
     _count("count"),
     PrimaryKeyConstraint("scope", "period"),

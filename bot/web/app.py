@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Router
 
 import bot
-from bot.app.joining import forget_until_stopped, send_unsent_until_stopped
+from bot.app.joining import forget_until_stopped
 from bot.app.workspace import Workspace
 from bot.errors import StoreError
 from bot.web import archive, readers
@@ -41,15 +41,10 @@ def create_app(
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:
         stop = asyncio.Event()
-        chores = [
-            asyncio.create_task(send_unsent_until_stopped(workspace, stop, clock=clock)),
-            asyncio.create_task(forget_until_stopped(workspace, stop, clock=clock)),
-        ]
+        forgetting = asyncio.create_task(forget_until_stopped(workspace, stop, clock=clock))
         yield
         stop.set()
-        for chore in chores:  # a mail that is on its way is not waited for: whoever starts next goes on
-            chore.cancel()
-        await asyncio.wait(chores)
+        await forgetting
         await workspace.close()
 
     app = FastAPI(

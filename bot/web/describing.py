@@ -14,6 +14,7 @@ _WORDS = {
     410: "A link that has run out",
     413: "Too much for a form",
     422: "The form again, with what is missing",
+    429: "Too many forms in this hour, whatever the address: come back later",
     503: "The database is held by another program, or away: come back later",
 }
 _OF_THE_GUARD = (408, 413)
@@ -44,7 +45,7 @@ SUBSCRIBE = _form(
     newsletter=_STRINGS,
     lang=_STRING,
     page=_STRING,
-    stamp={"type": "string", "description": "from the form: when it was opened, signed"},
+    stamp={"type": "string", "description": "from the form: good once, for a day"},
     website={"type": "string", "description": "stays empty"},
 )
 CONFIRM = _form()

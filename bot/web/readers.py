@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -46,10 +45,13 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         return desk.form(pages.language(request), chosen=wanted)
 
     @router.post(
-        "/subscribe", summary="Ask for newsletters", responses=page(200, 400, 408, 413, 422, 503), **SUBSCRIBE
+        "/subscribe",
+        summary="Ask for newsletters",
+        responses=page(200, 400, 408, 413, 422, 429, 503),
+        **SUBSCRIBE,
     )
     async def ask(request: Request) -> Response:
-        """The same answer for every address, known or not; a mail asks whoever reads it to confirm."""
+        """The same answer for every address, known or not; what happens next happens in another process."""
         return await desk.ask(request, await _form(request))
 
     @router.get("/c/{token}", summary="Whether to confirm", responses=page(200, 400, 410, 503))
@@ -151,14 +153,19 @@ class _Desk:
             trap=_text(fields, "website"),
             ip=self._network(request),
         )
-        answer = await self.places.run(joining.ask, here, filled, now=now)
+        site = str(request.base_url).rstrip("/") if here.mode == "rehearsal" else ""
+        answer = await self.places.run(joining.ask, here, filled, now=now, site=site)
         if answer.wrong:
             return await run_in_threadpool(self.form, lang, chosen=filled.newsletters, wrong=answer.wrong)
-        sent = await run_in_threadpool(self.pages.private, "sent", lang)
-        if answer.mail:
-            site = str(request.base_url).rstrip("/") if here.mode == "rehearsal" else ""
-            sent.background = BackgroundTask(joining.send_confirmation, here, answer.mail, site=site, now=now)
-        return sent
+        if answer.full:
+            return await run_in_threadpool(self._full, lang, answer.full, now)
+        return await run_in_threadpool(self.pages.private, "sent", lang)
+
+    def _full(self, lang: str, full: joining.Full, now: datetime) -> Response:
+        """No form is taken before the next hour of the clock begins."""
+        page = self._refused(lang, 429, f"full_{full}")
+        page.headers["retry-after"] = str(3600 - int(now.timestamp()) % 3600)
+        return page
 
     def confirm_page(self, request: Request, token: str) -> Response:
         lang = self.pages.language(request)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import secrets
 import socket
 import threading
 import time
@@ -14,9 +16,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
+from bot.app.confirmations import ConfirmationMailer
+from bot.app.joining import LATEST
 from bot.app.workspace import Workspace
 from bot.audience.tokens import unsubscribe_token
 from bot.store.audience import Subscriber
+from bot.store.joining import Joining, Limits, Recorded, SignupRequest
 from bot.store.schema import metadata
 from bot.web.app import create_app
 from bot.web.serving import server_for
@@ -129,6 +134,44 @@ def served(here: Path, clock: Clock | None = None) -> Iterator[Site]:
         server.should_exit = True
         thread.join(60)
         workspace.release()
+
+
+@contextmanager
+def confirming(site: Site) -> Iterator[None]:
+    """Beside the site, what sends its confirmations; for it the few seconds until a mail is due are over."""
+    over, here = threading.Event(), site.workspace.root
+    thread = threading.Thread(target=lambda: asyncio.run(_confirm(here, site.clock, over)), name="confirming")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(60)
+
+
+async def _confirm(here: Path, clock: Clock, over: threading.Event) -> None:
+    workspace = Workspace(here)
+    mailer = ConfirmationMailer(workspace, clock=lambda: clock() + timedelta(seconds=LATEST))
+    while not over.is_set():
+        await mailer.begin_due()
+        await asyncio.sleep(0.01)
+    await mailer.finish(within=5)
+    await workspace.close()
+    workspace.release()
+
+
+def record(
+    joining: Joining, request: SignupRequest, *, limits: Limits | None = None, stamp: str = ""
+) -> Recorded:
+    """Somebody sent a form; it is due at once."""
+    now = request.asked_at
+    return joining.record(
+        request,
+        stamp=stamp or secrets.token_hex(16),
+        until=now + timedelta(days=1),
+        due=now,
+        limits=limits or Limits(),
+    )
 
 
 def contents(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
