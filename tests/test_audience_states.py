@@ -86,7 +86,7 @@ SERVICES: dict[str, tuple[str, str, dict[str, Fate | str]]] = {
         "contacts.csv",
         "EMAIL,Email marketing status\nana@example.org,Subscribed\nbo@example.org,Unsubscribed\n"
         "cy@example.org,Never subscribed\ndi@example.org,\n",
-        {"ana": READS, "bo": LEFT, "cy": UNAGREED, "di": ASK},
+        {"ana": READS, "bo": LEFT, "cy": UNAGREED, "di": UNAGREED},
     ),
     "buttondown": (
         "subscribers.csv",
@@ -262,6 +262,16 @@ _WORD = st.text("abcdefghijklmnopqrstuvwxyzéßñกขคسلم", min_size=1, m
     lambda word: word not in {*WORDS, *states._YES_WORDS, *states._NO_WORDS, *states._NOTHING}
 )
 _TITLES = (
+    *(
+        "is Subscribed",
+        "Has Opted Out Of Email",
+        "Newsletter?",
+        "Mailing list",
+        "Marketing",
+        "Abo",
+        "date_left",
+    ),
+    *("Kündigung", "Austritt", "ลงทะเบียน", "مفعل", "Do not disturb", "Wants newsletter", "Leave date"),
     *("Status", "status", "STATE", "type", "Email status", "Email marketing status", "opt_in_status"),
     *("List status", "Permission", "Marketing Permissions", "Can email?", "Do Not Contact", "unsub_date"),
     *(
@@ -346,6 +356,9 @@ def test_each_of_these_titles_speaks_of_a_state(title: str) -> None:
         ("สถานะ", "ยกเลิก", LEFT),
         ("الحالة", "ملغى", LEFT),
         ("Foo", "unsubscribed", LEFT),
+        ("isSubscribed", "false", LEFT),
+        ("emailOptOut", "TRUE", LEFT),
+        ("Note", "please unsubscribe me", ASK),
     ],
 )
 def test_a_value_means_what_its_title_makes_of_it(

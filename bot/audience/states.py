@@ -212,6 +212,8 @@ _ASPECTS = (
     (
         Aspect.LEFT,
         r"unsub|opt(?:ed)? ?out|e ?mails? disabled|do ?not ?(?:contact|e ?mail|mail|send|market)"
+        r"|do not|\bdate left\b|\bleave\b|\bleaving\b|\bexit\b|austritt|kündig|resign|depart|withdr"
+        r"|revok|widerr"
         r"|\bdnc\b|\bno (?:e ?)?mail\b|nomail"
         r"|desuscri|\bbaja\b|désabonn|desabonn|désinscri|desinscri|abgemeldet|abmeld|austrag"
         r"|ausgetragen|gekündigt"
@@ -229,11 +231,12 @@ _ASPECTS = (
         r"consent|opt(?:ed)? ?in\b|\boptin|\baccept|permission|gdpr|rgpd|lgpd|dsgvo|\bagree|einwillig|zustimm"
         r"|zugestimmt|erlaubnis|autori[sz]|aceit|acept|acuerdo|accord|permiso|permissão|\bmay we\b"
         r"|\bcan (?:we )?e ?mail"
+        r"|\bmarketing\b|\bmailings?\b|mailing ?list|\bsend (?:e ?)?mails?\b|\bwants?\b"
         r"|\bnewsletter\b|infolettre|boletín|boletim|ยินยอม|จดหมายข่าว|موافق|النشرة",
     ),
     (
         Aspect.STAYS,
-        r"\bsubscri|\bactive\b|\benabled\b|mailable|marketable|contactable|abonn|\binscri|suscri|assina"
+        r"\bsubscri|\bactive\b|\benabled\b|\babo\b|\bstanding\b|ลงทะเบียน|مفعل|mailable|marketable|contactable|abonn|\binscri|suscri|assina"
         r"|angemeldet"
         r"|\baktiv\b|\bactivo\b|\bactif\b|\bativo\b|\breceives?\b|\binactive\b|\binaktiv\b|สมัคร|ใช้งาน"
         r"|مشترك|اشتراك|نشط",
@@ -309,12 +312,23 @@ def meaning(
     return _YES[aspect] if reason and aspect in OF_LEAVING else None
 
 
+def is_word_of_a_state(cell: str) -> bool:
+    """Whether the whole cell is a word that only states are told with."""
+    return spoken(cell) in TELLING
+
+
 def telling_word(cell: str) -> bool:
     """Whether a value speaks of a state, whatever the column is called."""
-    text = spoken(cell)
-    return text in TELLING or any(spoken(part) in TELLING for part in re.split(r"[,;|/\n]", cell))
+    if is_word_of_a_state(cell) or _says_in_passing(cell.casefold()):
+        return True
+    return any(spoken(part) in TELLING for part in re.split(r"[,;|/\n]", cell))
 
 
+_says_in_passing = re.compile(
+    r"unsubscri|opt(?:ed)?[ -]?out|remove me|off the list|do not (?:e-?)?mail|do not contact|d[ée]sabonn"
+    r"|désinscri"
+    r"|abmeld|abgemeldet|de baja|desuscri|descadastr|bounced|ยกเลิก|إلغاء الاشتراك"
+).search
 _FILE = re.compile(
     r"unsub|opt(?:ed)? ?out|suppress|bounce|\bcleaned|block ?list|black ?list|blocked|complain|\bspam"
     r"|unconfirmed"

@@ -6,6 +6,7 @@ its values where the title does not say so.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from bot.audience.states import (
     is_of_another_channel,
     is_place,
     is_reason,
+    is_word_of_a_state,
     is_worded,
     meaning,
     telling_word,
@@ -38,6 +40,7 @@ OTHERS = "(other values)"
 _MOST = 200  # unknown values that are counted apart
 _FEW = 20  # different values: a column with more is no list of states
 _REMEMBERED = 5_000
+_capital = re.compile(r"(?<=[a-z])(?=[A-Z])")  # "isSubscribed" are two words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +165,7 @@ def survey(
 ) -> States:
     """Look through all rows. Without ``ask`` everybody is gone already, and values can only make it worse."""
     titles = heading.titles
-    spoke = [spoken(title) for title in titles]
+    spoke = [spoken(_capital.sub(" ", title)) for title in titles]
     words = {**WORDS, **(service.words if service else {})}
     named = _by_title(titles, spoke, heading, service, words, answers)
     ours = heading.columns.of_the_person if titles else {heading.columns.address}
@@ -278,7 +281,7 @@ def _by_value(
             aspect=Aspect.STATE,
             words=words,
             answers=answers,
-            is_free=len(values.values) > _FEW,
+            is_free=len(values.values) > _FEW or not any(map(is_word_of_a_state, values.unknown)),
         )
         again = counted[place] = _Counted(nothing=people - values.values.total())
         for value, count in (values.unknown if column.is_free else values.values).items():
