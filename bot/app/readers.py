@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from bot.app.hooks import tell as tell_hooks
 from bot.app.workspace import Workspace
-from bot.audience.addresses import valid_address
+from bot.audience.addresses import masked, valid_address
 from bot.audience.exporting import Person, to_csv, to_json
 from bot.audience.lists import ReaderList
 from bot.audience.spreadsheet import Place, Refused
+from bot.audience.states import Fate
+from bot.audience.survey import Answers, Question, told
+from bot.errors import AudienceError
+from bot.store.audience import Signup
 from bot.store.departures import Departures
 from bot.store.listing import add_wishes, chosen
 
 SHOWN = 1_000  # refused rows of an import; a file of a million bad ones must not fill the memory
 _KINDS = 50  # reasons that are counted apart
+_EXAMPLES = 3  # of each fate
+
+
+class OpenQuestions(AudienceError):
+    """Values of the list may mean that somebody does not read, and nobody knows: nothing was imported."""
+
+    def __init__(self, path: Path, questions: Sequence[Question]) -> None:
+        self.path, self.questions = path, tuple(questions)
+        super().__init__(told(self.questions, str(path)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (OpenQuestions, (self.path, self.questions))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +54,12 @@ class Imported:
     left_before: int  # who were so already
     stayed: int  # who left elsewhere, but confirmed here in person
     not_taken: Mapping[str, int]  # rows of people who never agreed, by why
+    set_aside: int  # rows of readers who stand in the list a second time, as somebody who is not taken
+    fates: Mapping[str, int]  # rows by what becomes of their people
     refused: int
     reasons: Mapping[str, int]  # of the refused rows, the most frequent first
     refusals: tuple[Refused, ...]
+    examples: Mapping[str, tuple[str, ...]] = field(compare=False)  # of each fate, masked
 
 
 def add_reader(
@@ -78,21 +98,30 @@ def import_readers(
     newsletters: Sequence[str] = (),
     service: str = "",
     encoding: str = "",
+    answers: Sequence[tuple[str, str]] = (),
+    everybody: Fate | None = None,
     dry_run: bool = False,
     tell: Callable[[Place], None] = lambda _: None,
 ) -> Imported:
     """Import a list in one transaction; rows that cannot be used are listed, not fatal.
 
     The people go to ``newsletters``; with none, to those that the list names, or to all. ``service`` is
-    who gave the list out, where that shall not be told from the list itself.
+    who gave the list out, where that shall not be told from the list itself. OpenQuestions, with nothing
+    written, when a value may mean that somebody does not read, and no answer (fate, value) says so;
+    ``everybody`` in the list may be said to have left.
     """
     workspace.newsletter()  # NotFoundError when there is none
     named = tuple(workspace.newsletter(name).name for name in newsletters)
     known, now = tuple(workspace.settings.newsletters), datetime.now(UTC)
-    readers, refusals = ReaderList(path, service=service, encoding=encoding), _Refusals()
-    leavers = readers.leavers(named, refuse=refusals.add, pass_over=refusals.pass_over)
+    readers = ReaderList(
+        path, service=service, encoding=encoding, answers=Answers(answers), everybody=everybody
+    )
+    if readers.questions:
+        raise OpenQuestions(path, readers.questions)
+    refusals, fates = _Refusals(), _Fates()
+    leavers = readers.leavers(named, refuse=refusals.add, pass_over=refusals.pass_over, hear_fate=fates.add)
     departures = Departures(leavers, now=now, source=f"file {readers.origin}", hasher=workspace.hasher)
-    joining = departures.joining(readers.signups(named, known, refuse=refusals.add, tell=tell))
+    joining = fates.reading(departures.joining(readers.signups(named, known, refuse=refusals.add, tell=tell)))
     with closing(departures):
         report = workspace.audience.add_many(
             joining,
@@ -114,6 +143,9 @@ def import_readers(
         left_before=gone.known,
         stayed=gone.stayed,
         not_taken=dict(refusals.passed_over),
+        set_aside=departures.set_aside,
+        fates=fates.counts(reading=report.added + report.changed + report.unchanged),
+        examples={fate.value: tuple(some) for fate, some in fates.examples.items()},
         refused=refusals.count,
         reasons=dict(refusals.kinds.most_common(20)),
         refusals=tuple(refusals.first),
@@ -154,6 +186,36 @@ def _newsletters(workspace: Workspace, names: Sequence[str]) -> tuple[str, ...]:
     """Those named, or all; never none, for a reader of nothing would be kept for nothing."""
     workspace.newsletter()  # NotFoundError when there is none
     return tuple(workspace.newsletter(name).name for name in names) or tuple(workspace.settings.newsletters)
+
+
+class _Fates:
+    """What becomes of the people of a list: counted, with some examples of each."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Fate] = Counter()
+        self.examples: dict[Fate, list[str]] = {}
+
+    def add(self, fate: Fate, address: str) -> None:
+        """One more."""
+        self._counts[fate] += 1
+        some = self.examples.setdefault(fate, [])
+        if len(some) < _EXAMPLES:
+            some.append(masked(address))
+
+    def reading(self, signups: Iterator[Signup]) -> Iterator[Signup]:
+        """The same, with the first of them as examples."""
+        for signup in islice(signups, _EXAMPLES):
+            self.examples.setdefault(Fate.READS, []).append(masked(signup.address))
+            yield signup
+        yield from signups
+
+    def counts(self, *, reading: int) -> dict[str, int]:
+        """By the name of the fate."""
+        return {
+            fate.value: count
+            for fate in Fate
+            if (count := {**self._counts, Fate.READS: reading}.get(fate, 0))
+        }
 
 
 class _Refusals:

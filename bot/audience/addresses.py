@@ -34,6 +34,12 @@ def valid_address(text: str) -> str:
     return plain_address(text) or _checked_address(text)
 
 
+def masked(address: str) -> str:
+    """The address as an example that names nobody: "a…@example.org"."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}…@{domain}"
+
+
 def plain_address(text: str) -> str | None:
     """The same for a plain ASCII address, ten times as fast; None where email-validator has to say."""
     if len(text) > _LONGEST:

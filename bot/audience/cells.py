@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from email.utils import parseaddr
+import unicodedata
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -35,6 +35,13 @@ def unguarded(cell: str) -> str:
     return cell[1:] if _is_guarded(cell) else cell
 
 
+def spoken(title: str) -> str:
+    """ "E-Mail_Address " -> "e mail address": how a title is compared."""
+    text = unicodedata.normalize("NFKC", title).casefold()
+    # Marks stay: without its vowels a Thai word would fall to pieces.
+    return " ".join("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text).split())
+
+
 def address_of(cell: str) -> tuple[str, str]:
     """The address in a cell, and the name beside it if there is one: "Ana <ana@example.org>".
 
@@ -48,8 +55,9 @@ def address_of(cell: str) -> tuple[str, str]:
         raise AudienceError("the address is empty")
     name = ""
     if text.endswith(">") and "<" in text:
-        name, found = parseaddr(text)
-        text = found or text
+        # Not by the rules of a header: "Silva, Rui <rui@example.org>" is one person, quotes or none.
+        name, _, text = text[:-1].rpartition("<")
+        name = name.strip(_ROOM).strip('"')
     if text[:7].lower() == "mailto:":
         text = unquote(text[7:].partition("?")[0])
     return valid_address(text.strip(_ROOM).strip(",;").strip(_ROOM)), name.strip(_ROOM)

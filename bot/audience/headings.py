@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bot.audience.cells import address_of, language_of
+from bot.audience.cells import address_of, language_of, spoken
 from bot.errors import AudienceError
 
 NOWHERE = sys.maxsize  # a column that is not there stands beyond the end of every row
-
-
-def spoken(title: str) -> str:
-    """ "E-Mail_Address " -> "e mail address": how a title is compared."""
-    text = unicodedata.normalize("NFKC", title).casefold()
-    # Marks stay: without its vowels a Thai word would fall to pieces.
-    return " ".join("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text).split())
 
 
 def _names(text: str) -> frozenset[str]:
@@ -27,11 +19,13 @@ def _names(text: str) -> frozenset[str]:
 # Each group before the next: a table with "First name" and "Name" greets by the first.
 _ADDRESS = (
     "email|e mail|email address|e mail address|emailaddress|mail|mail address|user email|contact email"
-    "|subscriber email|e mail 1 value|email 1|primary email|correo|correo electrónico|correo electronico"
+    "|subscriber email|subscriber|e mail 1 value|email 1|primary email|correo|correo electrónico"
+    "|correo electronico"
     "|dirección de correo electrónico|courriel|adresse e mail|adresse email|adresse mail|adresse électronique"
     "|e mail adresse|email adresse|mailadresse|mail adresse|endereço de email|endereço de e mail"
     "|correio eletrônico|correio eletrónico|indirizzo email|posta elettronica|e mailadres|emailadres|e post"
-    "|e posta|อีเมล|อีเมล์|ที่อยู่อีเมล|البريد الإلكتروني|البريد الالكتروني|بريد إلكتروني|عنوان البريد الإلكتروني"
+    "|e posta|อีเมล|อีเมล์|ที่อยู่อีเมล|البريد الإلكتروني|البريد الالكتروني|بريد إلكتروني"
+    "|عنوان البريد الإلكتروني"
     "|электронная почта|эл почта|почта|邮箱|电子邮件|電子郵件|メール|メールアドレス|이메일",
     "address|addresses",
 )
@@ -45,21 +39,6 @@ _LANG = (
     "lang|language|locale|lang code|language code|preferred language|idioma|langue|sprache|língua|lingua"
     "|taal|ภาษา|اللغة|язык|言語|语言|語言|언어",
 )
-_STATUS = ("status|subscription status|email status|subscriber status|member status|contact status",)
-
-# Anything but "no" in one of these: the person left. In the second group: the address is dead.
-LEFT = _names(
-    "unsubscribed|unsubscribe|opt out|opted out|email opt out|email optout|email opted out|email blacklisted"
-    "|email blocklisted|blacklisted|blocklisted|email disabled|do not email|unsub time|unsubscribed at"
-    "|unsubscribe date|unsubscribed date|opt out date|deleted at|complained|spam complaint"
-)
-DEAD = _names("bounced|hard bounced|hard bounce|clean time|email bounced")
-# A "no" in one of these: the person left; or, in the second group, never agreed.
-STAYS = _names("subscribed|subscribed to emails|email subscribed|is subscribed")
-AGREED = _names(
-    "opt in|opted in|email opt in|accepts marketing|accepts email marketing|marketing consent"
-    "|email marketing consent|consent"
-)
 
 
 class Columns(NamedTuple):
@@ -70,17 +49,12 @@ class Columns(NamedTuple):
     lang: int = NOWHERE
     newsletters: int = NOWHERE
     preferences: int = NOWHERE
-    status: int = NOWHERE
     attributes: int = NOWHERE
-    left: tuple[int, ...] = ()
-    dead: tuple[int, ...] = ()
-    stays: tuple[int, ...] = ()
-    agreed: tuple[int, ...] = ()
 
     @property
-    def tells_fates(self) -> bool:
-        """Whether some of the rows may be people who left."""
-        return self.status != NOWHERE or bool(self.left or self.dead or self.stays or self.agreed)
+    def of_the_person(self) -> frozenset[int]:
+        """The columns that say who somebody is and what they want here, not how they stand elsewhere."""
+        return frozenset(place for place in self if place < NOWHERE)
 
     @property
     def says_more(self) -> bool:
@@ -94,10 +68,27 @@ class Heading(NamedTuple):
     columns: Columns
     is_person: bool
     names: frozenset[str]  # normalised, to tell whose export it is
+    titles: tuple[str, ...] = ()
+    above: int = 0  # filled rows above the titles: what the list is called
 
 
 def read_heading(rows: Sequence[Sequence[str]], place: str) -> Heading:
     """From the first rows of a table. AudienceError when no column holds addresses."""
+    above = _rows_above(rows)
+    return _read_heading(rows[above:], place)._replace(above=above)
+
+
+def _rows_above(rows: Sequence[Sequence[str]]) -> int:
+    """How many rows stand above the titles: Google Groups begins with the name of the group."""
+    for number, row in enumerate(rows):
+        if any("@" in cell for cell in row):
+            return 0
+        if _find([spoken(title) for title in row], _ADDRESS) != NOWHERE:
+            return number
+    return 0
+
+
+def _read_heading(rows: Sequence[Sequence[str]], place: str) -> Heading:
     titles = [spoken(title) for title in rows[0]] if rows else []
     address = _find(titles, _ADDRESS)
     if address == NOWHERE and rows and (at := _addressed(rows[0])) is not None:
@@ -111,7 +102,7 @@ def read_heading(rows: Sequence[Sequence[str]], place: str) -> Heading:
             f"{place}:1: no column is called 'email' or 'address', and none holds addresses; "
             "name the columns in the first line"
         )
-    return Heading(_columns(titles, address), is_person=False, names=frozenset(titles))
+    return Heading(_columns(titles, address), False, frozenset(titles), tuple(rows[0]))
 
 
 def _find(titles: Sequence[str], groups: Sequence[str]) -> int:
@@ -124,21 +115,13 @@ def _find(titles: Sequence[str], groups: Sequence[str]) -> int:
 
 
 def _columns(titles: Sequence[str], address: int) -> Columns:
-    def among(names: frozenset[str]) -> tuple[int, ...]:
-        return tuple(place for place, title in enumerate(titles) if title in names)
-
     return Columns(
         address=address,
         name=_find(titles, _NAME),
         lang=_find(titles, _LANG),
         newsletters=_find(titles, ("newsletters",)),
         preferences=_find(titles, ("preferences",)),
-        status=_find(titles, _STATUS),
         attributes=_find(titles, ("attributes",)),
-        left=among(LEFT),
-        dead=among(DEAD),
-        stays=among(STAYS),
-        agreed=among(AGREED),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.audience.archives import Part, parts_of
@@ -16,25 +16,26 @@ from bot.audience.cells import language_of, unguarded
 from bot.audience.headings import NOWHERE
 from bot.audience.preferring import wishes_in
 from bot.audience.services import (
-    EVERYWHERE,
     SERVICES,
-    Away,
     Service,
     belongs,
-    fate_of_row,
     fate_of_table,
     language_in,
     recognised,
     service_named,
 )
 from bot.audience.spreadsheet import Layout, Line, Place, Refused, look, refused, rows_of, signup, signups
+from bot.audience.states import Fate, names_the_gone
+from bot.audience.survey import FILE_NAME, Answers, Question, States, survey
 from bot.errors import AudienceError
 from bot.store.audience import Signup
 from bot.store.departures import Leaver
 from bot.store.listing import Wish
 
 PLAIN = "csv"  # --from csv: whatever it looks like, it is a plain table
-_WHY = {"left": "left at", "dead": "address dead at", "blocked": "blocked at"}
+EVERYWHERE = ("",)  # of every newsletter: the address is dead, or its owner was blocked
+_WHY = {Fate.LEFT: "left at", Fate.DEAD: "address dead at", Fate.BLOCKED: "blocked at"}
+_NOT_TAKEN = {Fate.UNAGREED: "never agreed to a newsletter", Fate.DISABLED: "is disabled"}
 _ENCODINGS = {"cp1252": "Windows-1252", "utf-8-sig": "UTF-8"}
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}
 
@@ -49,30 +50,48 @@ class _Table:
     part: Part
     layout: Layout
     service: Service | None
-    fate: Away | None  # of everybody in it
+    fate: Fate  # of everybody in it, at best
+    states: States = field(default_factory=States)
 
     @property
     def may_tell_fates(self) -> bool:
-        return self.fate is not None or self.layout.columns.tells_fates
+        return self.fate is not Fate.READS or bool(self.states.columns)
 
     def rows(self, tell: Tell = lambda _: None) -> AbstractContextManager[Iterator[Line]]:
         return rows_of(self.part, self.layout, tell)
 
-    def fate_of(self, cells: Sequence[str]) -> Away | None:
-        return self.fate or fate_of_row(cells, self.layout.columns)
+    def fate_of(self, cells: Sequence[str]) -> Fate:
+        return max(self.fate, self.states.fate_of(cells), key=lambda fate: fate.weight)
 
 
 class ReaderList:
-    """The tables of a file. AudienceError when it cannot be read as a list of readers."""
+    """The tables of a file. AudienceError when it cannot be read as a list of readers.
 
-    def __init__(self, path: Path, *, service: str = "", encoding: str = "") -> None:
+    ``answers`` say what nobody knows of itself; ``everybody`` in it is so at best. Whoever imports it asks
+    the ``questions`` first: without an answer these people are not taken.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        service: str = "",
+        encoding: str = "",
+        answers: Answers | None = None,
+        everybody: Fate | None = None,
+    ) -> None:
         self.path = path
         parts = parts_of(path)
         forced = service_named(service)
         if service and forced is None and service != PLAIN:
             known = ", ".join([*(s.name for s in SERVICES), PLAIN])
             raise AudienceError(f"there is no service {service!r}; known: {known}")
-        self._tables = _tables(path, parts, forced, encoding=encoding, plain=service == PLAIN)
+        tables = _tables(path, parts, forced, encoding=encoding, plain=service == PLAIN)
+        looked = [_surveyed(table, answers or Answers(), everybody) for table in tables]
+        self._tables = [table for table, _ in looked]
+        self.questions: tuple[Question, ...] = tuple(
+            question for table, more in looked for question in (*more, *table.states.questions)
+        )
 
     @property
     def service(self) -> Service | None:
@@ -96,7 +115,10 @@ class ReaderList:
         form = f"{encoding}, {_SEPARATORS.get(layout.separator, layout.separator)}"
         if layout.heading.is_person:
             form += f", no titles: addresses in column {columns.address + 1}"
-        return f"{self.path}: {whose} ({form})"
+        unread = ", ".join(
+            dict.fromkeys(name for table in self._tables for name in table.states.unread if name)
+        )
+        return f"{self.path}: {whose} ({form})" + (f"; not read: {unread}" if unread else "")
 
     @property
     def tells_fates(self) -> bool:
@@ -123,11 +145,17 @@ class ReaderList:
                     yield from signups(rows, columns, newsletters or tuple(known), hear)
 
     def leavers(
-        self, newsletters: tuple[str, ...], *, refuse: Refuse, pass_over: Callable[[str], None]
+        self,
+        newsletters: tuple[str, ...],
+        *,
+        refuse: Refuse,
+        pass_over: Callable[[str], None],
+        hear_fate: Callable[[Fate, str], None] = lambda fate, address: None,
     ) -> Iterator[Leaver]:
         """Everybody who left there: of ``newsletters``, or of all; of all when the address is dead.
 
-        ``pass_over`` hears why somebody is not taken who neither reads nor left.
+        ``pass_over`` hears why somebody is not taken who neither reads nor left: they are among the leavers
+        too, of no newsletter. ``hear_fate`` hears what becomes of each of them.
         """
         for table in self._tables:
             if not table.may_tell_fates:
@@ -136,19 +164,19 @@ class ReaderList:
             hear = _named(table.part, refuse)
             with table.rows() as rows:
                 for line, cells in rows:
-                    away = table.fate_of(cells)
-                    if away is None:
+                    fate = table.fate_of(cells)
+                    if fate is Fate.READS:
                         continue
-                    if not away.why:
-                        pass_over(away.note)
-                        continue
+                    if not fate.is_suppressed:
+                        pass_over(_NOT_TAKEN[fate])
                     try:
                         address = signup(cells, table.layout.columns, ()).address
                     except AudienceError as error:
-                        hear(refused(line, error))
+                        if fate.is_suppressed and any(cell.strip() for cell in cells):
+                            hear(refused(line, error))
                         continue
-                    letters = EVERYWHERE if away.everywhere else newsletters or EVERYWHERE
-                    yield Leaver(address, letters, f"{_WHY[away.why]} {where}")
+                    hear_fate(fate, address)
+                    yield _leaver(address, fate, newsletters, where)
 
     def wishes(self, known: Sequence[str]) -> Iterator[Wish]:
         """How people want their newsletters; what cannot be understood was refused with its row."""
@@ -158,7 +186,7 @@ class ReaderList:
                 continue
             with table.rows() as rows:
                 for _, cells in rows:
-                    if at < len(cells) and cells[at].strip() and table.fate_of(cells) is None:
+                    if at < len(cells) and cells[at].strip() and table.fate_of(cells) is Fate.READS:
                         yield from _wishes(cells, table.layout, known)
 
 
@@ -178,7 +206,12 @@ def _tables(
             continue
         service = forced or (None if plain else recognised(layout.heading))
         found.append(
-            _Table(part=part, layout=layout, service=service, fate=fate_of_table(service, part.name))
+            _Table(
+                part=part,
+                layout=layout,
+                service=service,
+                fate=fate_of_table(service, part.name) or Fate.READS,
+            )
         )
     whose = next((table.service for table in found if table.service), None)
     if len(parts) > 1 and whose:
@@ -188,13 +221,45 @@ def _tables(
     return found
 
 
+def _surveyed(table: _Table, answers: Answers, everybody: Fate | None) -> tuple[_Table, tuple[Question, ...]]:
+    """The table with what its columns say of states, and what its name asks."""
+    fate = table.fate
+    questions: tuple[Question, ...] = ()
+    if everybody:
+        fate = max(fate, everybody, key=lambda one: one.weight)
+    elif fate is Fate.READS and names_the_gone(table.part.name):
+        answer = answers.of(FILE_NAME, table.part.name)
+        fate = answer or Fate.UNAGREED
+        if answer is None:
+            with table.rows() as rows:
+                people = sum(1 for _ in rows)
+            questions = (Question(column=FILE_NAME, value=table.part.name, people=people),)
+    with table.rows() as rows:
+        states = survey(
+            (cells for _, cells in rows),
+            table.layout.heading,
+            table.service,
+            answers,
+            ask=fate is Fate.READS,
+            part=table.part.member,
+        )
+    return replace(table, fate=fate, states=states), questions
+
+
+def _leaver(address: str, fate: Fate, newsletters: tuple[str, ...], where: str) -> Leaver:
+    if not fate.is_suppressed:
+        return Leaver(address, (), _NOT_TAKEN[fate])
+    letters = newsletters if fate is Fate.LEFT else ()
+    return Leaver(address, letters or EVERYWHERE, f"{_WHY[fate]} {where}")
+
+
 def _careful(
     rows: Iterable[Line], table: _Table, newsletters: tuple[str, ...], known: Sequence[str], refuse: Refuse
 ) -> Iterator[Signup]:
     """The same as ``signups``, for a list that says more of its people."""
     columns = table.layout.columns
     for line, cells in rows:
-        if table.fate_of(cells) is not None:  # ``leavers`` deals with them
+        if table.fate_of(cells) is not Fate.READS:  # ``leavers`` deals with them
             continue
         try:
             joins = signup(cells, columns, newsletters or _letters(cells, columns.newsletters, known))

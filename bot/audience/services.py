@@ -1,21 +1,20 @@
-"""Lists as other systems give them out: whose it is, and who of it reads, left, or never agreed.
+"""Lists as other systems give them out: whose it is, and what words mean there and nowhere else.
 
 The titles were read in the systems' own sources or in files that people published: Ghost's members
-exporter, listmonk's ``cmd/subscribers.go``, Mailchimp's audience export, Substack's ``email_list``. Whoever
-left there is suppressed here, so that no later list brings them back.
+exporter, listmonk's ``cmd/subscribers.go``, Mailchimp's audience export, Substack's ``email_list``. Words
+that mean the same everywhere are in ``states``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from bot.audience.cells import unguarded
-from bot.audience.headings import Columns, Heading
-
-EVERYWHERE = ("",)  # of every newsletter: the address is dead, or its owner was blocked
+from bot.audience.cells import spoken
+from bot.audience.headings import Heading
+from bot.audience.states import Fate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,23 +25,16 @@ class Service:
     title: str
     signs: tuple[frozenset[str], ...]  # any of these sets of titles gives it away
     names: str = ""  # a pattern for the names of its tables; others in its zip are something else
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Away:
-    """Somebody of a list who does not read."""
-
-    why: str  # "left", "dead", "blocked"; "" for somebody who only is not taken
-    note: str = ""  # for whoever is not taken
-
-    @property
-    def everywhere(self) -> bool:
-        """Whether no newsletter of ours may go there either."""
-        return self.why in ("dead", "blocked")
+    ignores: frozenset[str] = frozenset()  # titles that say nothing of who reads
+    words: Mapping[str, Fate] = field(default_factory=dict)  # what its own words mean
 
 
 def _titles(*names: str) -> frozenset[str]:
     return frozenset(names)
+
+
+def _words(**words: str) -> dict[str, Fate]:
+    return {spoken(word): Fate[fate] for fate, some in words.items() for word in some.split("|")}
 
 
 SERVICES = (
@@ -55,6 +47,7 @@ SERVICES = (
             _titles("email address", "optin time", "confirm time"),
         ),
         names=r"(un|non)?subscribed_.*|cleaned_.*",
+        ignores=_titles("optin time", "confirm time", "unsub campaign title", "unsub reason other"),
     ),
     Service(
         name="listmonk",
@@ -64,8 +57,12 @@ SERVICES = (
     Service(
         name="substack",
         title="Substack",
-        signs=(_titles("email", "active subscription", "email disabled"),),
+        signs=(
+            _titles("email", "active subscription", "email disabled"),
+            _titles("email", "type", "stripe plan"),
+        ),
         names=r"email_list.*",
+        ignores=_titles("active subscription", "cancel date", "type"),  # of what is paid for
     ),
     Service(
         name="ghost",
@@ -76,25 +73,91 @@ SERVICES = (
             _titles("email", "subscribed to emails", "labels"),
         ),
     ),
+    Service(
+        name="buttondown",
+        title="Buttondown",
+        signs=(
+            _titles("subscriber type"),
+            _titles("type", "tags", "creation date"),
+            _titles("type", "tags", "metadata"),
+        ),
+        words=_words(
+            READS="regular|premium|gifted|trialed|trialled|free",
+            UNAGREED="unactivated|upcoming",
+            DEAD="undeliverable",
+            BLOCKED="blocked|complained|spammy|malicious",
+            LEFT="removed|unsubscribed",
+        ),
+    ),
+    Service(
+        name="kit",
+        title="Kit",
+        signs=(
+            _titles("first name", "state", "created at"),
+            _titles("email address", "state", "created at"),
+            _titles("email", "state", "tags"),
+        ),
+        words=_words(UNAGREED="inactive", LEFT="cancelled|canceled"),
+    ),
+    Service(
+        name="beehiiv",
+        title="Beehiiv",
+        signs=tuple(
+            _titles("email", "status", other)
+            for other in (
+                *("utm source", "acquisition source", "referral code", "subscription tier", "tier"),
+                *("subscription premium tiers", "subscribe date", "subscribed at", "created at", "created"),
+            )
+        ),
+        words=_words(LEFT="inactive", UNAGREED="validating|pending|needs attention", DEAD="invalid"),
+    ),
+    Service(
+        name="phplist",
+        title="phpList",
+        signs=(_titles("blacklisted", "confirmed"), _titles("uniqid"), _titles("email", "bouncecount")),
+        ignores=_titles("bouncecount", "bounce count", "optedin", "htmlemail"),
+    ),
+    Service(
+        name="google-groups",
+        title="Google Groups",
+        signs=(
+            _titles("email status", "posting permissions"),
+            _titles("group status", "email status"),
+            _titles("email address", "nickname", "join year"),
+        ),
+        words=_words(
+            READS="member|owner|manager|email|each email|all email|every email|daily email|digest"
+            "|daily digest"
+            "|abridged|abridged email|daily summary|normal|ok|regular|individual emails",
+            LEFT="no email|none|no e-mail|nomail|web only|not receiving email|no longer a member",
+            UNAGREED="invited|pending|pending member|requested",
+            BLOCKED="banned",
+            DEAD="bouncing|bounced|invalid",
+        ),
+    ),
+    Service(
+        name="kobo",
+        title="KoboToolbox",
+        signs=(_titles("submission time", "uuid"), _titles("submission time", "validation status")),
+        ignores=_titles("validation status"),
+        words=_words(READS="submitted via web|submitted_via_web"),
+    ),
+    Service(
+        name="hubspot",
+        title="HubSpot",
+        signs=(_titles("unsubscribed from all email"), _titles("record id", "lifecycle stage")),
+        ignores=_titles("marketing emails bounced", "lead status"),
+    ),
+    Service(
+        name="klaviyo",
+        title="Klaviyo",
+        signs=(_titles("klaviyo id"), _titles("email marketing consent", "email suppressions")),
+        ignores=_titles("email marketing consent timestamp", "email suppressions timestamp"),
+    ),
 )
 
-_NO = frozenset(("", "0", "no", "n", "false", "none", "null", "nan", "nein", "non", "não", "nao", "ไม่", "لا"))
-_STATUS = {
-    **dict.fromkeys(
-        ("unsubscribed", "unsubscribe", "opted out", "optout", "opt out", "left", "removed", "archived"),
-        "left",
-    ),
-    **dict.fromkeys(("complained", "complaint", "spam", "abuse", "marked as spam"), "left"),
-    **dict.fromkeys(("cleaned", "bounced", "hard bounced", "bounce", "undeliverable", "invalid"), "dead"),
-    **dict.fromkeys(("blocklisted", "blacklisted", "blocked", "suppressed", "banned"), "blocked"),
-}
-_NOT_TAKEN = {
-    **dict.fromkeys(("nonsubscribed", "non subscribed", "transactional"), "never agreed to a newsletter"),
-    **dict.fromkeys(("pending", "unconfirmed", "unactivated"), "never confirmed"),
-    **dict.fromkeys(("disabled", "inactive", "deleted"), "is disabled"),
-}
-_FILES = {"un": Away(why="left"), "non": Away(why="", note="never agreed to a newsletter")}
-_file_name = re.compile(r"(un|non)?subscribed_|(cleaned)_", re.IGNORECASE).match
+_TABLES = {"": None, "un": Fate.LEFT, "non": Fate.UNAGREED, "cleaned": Fate.DEAD}
+_table_name = re.compile(r"(un|non|)subscribed_|(cleaned)_", re.IGNORECASE).match
 
 
 def service_named(name: str) -> Service | None:
@@ -114,32 +177,10 @@ def belongs(service: Service, name: str) -> bool:
     )
 
 
-def fate_of_table(service: Service | None, name: str) -> Away | None:
+def fate_of_table(service: Service | None, name: str) -> Fate | None:
     """What the name of a table says of everybody in it: Mailchimp has one table for each fate."""
-    found = _file_name(name) if service and service.name == "mailchimp" else None
-    if found is None:
-        return None
-    return Away(why="dead") if found[2] else _FILES.get((found[1] or "").lower())
-
-
-def fate_of_row(cells: Sequence[str], columns: Columns) -> Away | None:
-    """What a row says of its person; None when it is a reader like any other."""
-
-    def cell(place: int) -> str:
-        return unguarded(cells[place].strip()).casefold() if place < len(cells) else ""
-
-    status = re.sub(r"[\W_]+", " ", cell(columns.status)).strip()
-    if status in _STATUS:
-        return Away(why=_STATUS[status])
-    if any(cell(place) not in _NO for place in columns.dead):
-        return Away(why="dead")
-    if any(cell(place) not in _NO for place in columns.left):
-        return Away(why="left")
-    if any(cell(place) and cell(place) in _NO for place in columns.stays):
-        return Away(why="left")
-    if any(cell(place) and cell(place) in _NO for place in columns.agreed):
-        return Away(why="", note="never agreed to a newsletter")
-    return Away(why="", note=_NOT_TAKEN[status]) if status in _NOT_TAKEN else None
+    found = _table_name(name) if service and service.name == "mailchimp" else None
+    return _TABLES[(found[2] or found[1]).lower()] if found else None
 
 
 def language_in(attributes: str) -> str:

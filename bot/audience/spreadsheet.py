@@ -27,6 +27,7 @@ _QUOTE = "does a cell begin with a quote that never ends?"
 _TELL_EVERY = 2_000  # rows
 _SAMPLE = 1 << 16  # characters: the rows from which a table is understood
 _LONGEST_LINE = 1 << 20
+_FIRST = 6  # rows in which the titles are looked for
 _SEPARATORS = ",;\t|"
 _says_separator = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE).match
 
@@ -86,7 +87,7 @@ def look(part: Part, *, encoding: str = "") -> Layout:
     separator = said[1] if said else _separator(lines)
     try:
         rows = _filled(csv.reader(lines[1:] if said else lines, delimiter=separator))
-        first = list(islice(rows, 2))
+        first = list(islice(rows, _FIRST))
     except csv.Error as error:
         raise AudienceError(f"{part.place}: {error}; {_QUOTE}") from error
     return Layout(
@@ -119,13 +120,13 @@ def _rows(lines: Iterable[str], part: Part, layout: Layout, tell: Callable[[int]
     if above:
         next(rest, "")
     table = csv.reader(rest, delimiter=layout.separator)
-    waits_for_titles, rows = not layout.heading.is_person, 0
+    titles, rows = 0 if layout.heading.is_person else 1 + layout.heading.above, 0
     try:
         for cells in table:
             if not any(cells):  # what holds only blanks is looked at where it cannot be used
                 continue
-            if waits_for_titles:
-                waits_for_titles = not any(cell.strip() for cell in cells)
+            if titles:
+                titles -= any(cell.strip() for cell in cells)
                 continue
             rows += 1
             if rows % _TELL_EVERY == 0:

@@ -21,8 +21,14 @@ from bot.printable import printable, printable_json
 if TYPE_CHECKING:
     from bot.app.readers import Imported
     from bot.audience.exporting import Person
+    from bot.audience.survey import Question
 
 _AROUND, _FEW = 7, 10  # lines of a screen that are no readers; readers that are shown on the smallest
+_SERVICES = (
+    *("mailchimp", "listmonk", "substack", "ghost", "buttondown", "kit", "beehiiv", "phplist"),
+    *("google-groups", "kobo", "hubspot", "klaviyo", "csv"),
+)
+_FATES = ("reads", "left", "dead", "never-agreed")
 _NOT_LISTED = {
     False: "This address is not on the list. It is noted: later imports leave it out.",
     True: "This address is not on the list. It would be noted: later imports would leave it out.",
@@ -61,10 +67,25 @@ def add(
 @click.option(
     "--from",
     "service",
-    type=click.Choice(["mailchimp", "listmonk", "substack", "ghost", "csv"]),
+    type=click.Choice(_SERVICES),
     help="Who gave the list out; default: what it looks like.",
 )
 @click.option("--encoding", default="", help="Of a table that is neither UTF-8 nor from western Windows.")
+@click.option(
+    "--as",
+    "answers",
+    type=(click.Choice(_FATES), str),
+    multiple=True,
+    metavar="FATE VALUE",
+    help="What a value means that nobody knows: VALUE, COLUMN=VALUE or COLUMN=*. May be given again.",
+)
+@click.option(
+    "--answers",
+    "answer_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of such answers, a line each: FATE VALUE.",
+)
+@click.option("--left", is_flag=True, help="Everybody in FILE left: suppress them all.")
 @dry_run_option
 @json_option
 @click.pass_context
@@ -74,31 +95,50 @@ def import_(
     newsletters: tuple[str, ...],
     service: str | None,
     encoding: str,
+    answers: tuple[tuple[str, str], ...],
+    answer_file: Path | None,
+    left: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Import readers from FILE: a CSV table, or what Mailchimp, listmonk, Substack or Ghost gave out.
+    """Import readers from FILE: a CSV table, or what Mailchimp, listmonk and others gave out.
 
     A table needs a column of addresses; names and languages are welcome. Whoever left stays away, whatever
-    the file says, and whoever left elsewhere is left alone here. All rows go in, or after a crash none.
-    Rows that cannot be used are left out and shown, and the exit code is 1.
+    the file says, and whoever left elsewhere is left alone here. A value that may mean so, and that nobody
+    knows, is asked about before anything is imported. All rows go in, or after a crash none. Rows that
+    cannot be used are left out and shown, and the exit code is 1.
     """
-    from bot.app.readers import import_readers
+    from bot.app.readers import OpenQuestions, import_readers
+    from bot.audience.states import Fate
+    from bot.audience.survey import read_answers
     from bot.cli.progress import reading_file
 
     here = opened(ctx.obj, readonly=dry_run)
     gc.freeze()  # all modules stay: nobody has to look through them while a million rows come and go
     gc.set_threshold(50_000)  # rows are no garbage: three batches of them are on their way at any time
-    with reading_file(file) as tell:
-        result = import_readers(
-            here,
-            file,
-            newsletters=newsletters,
-            service=service or "",
-            encoding=encoding,
-            dry_run=dry_run,
-            tell=tell,
-        )
+    said = [*answers, *(read_answers(answer_file.read_text(encoding="utf-8")) if answer_file else ())]
+
+    def run() -> Imported:
+        with reading_file(file) as tell:
+            return import_readers(
+                here,
+                file,
+                newsletters=newsletters,
+                service=service or "",
+                encoding=encoding,
+                answers=said,
+                everybody=Fate.LEFT if left else None,
+                dry_run=dry_run,
+                tell=tell,
+            )
+
+    try:
+        result = run()
+    except OpenQuestions as error:
+        if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        said += _ask(error.questions)
+        result = run()
     if as_json:
         print_json(result)
     else:
@@ -123,8 +163,28 @@ def _show_import(file: Path, result: Imported, *, dry_run: bool) -> None:
         )
     for why, count in result.not_taken.items():
         echo(f"Not taken: {count:,} whose row says: {why}.")
+    if result.set_aside:
+        echo(f"Left out {result.set_aside:,} more: another row says that they are not taken.")
+    if dry_run:
+        _show_fates(result)
     if result.added or result.changed:
         echo("A list proves no consent: everybody on it must have agreed to get this newsletter.")
+
+
+def _ask(questions: Sequence[Question]) -> list[tuple[str, str]]:
+    """What each of these values means, by a person at a terminal."""
+    echo("Nothing is imported before these are answered.", err=True)
+    said = []
+    for question in questions:
+        echo(question.told, err=True)
+        fate = click.prompt("  These people", type=click.Choice(_FATES), err=True)
+        said.append((fate, f"{question.column}={question.value}"))
+    return said
+
+
+def _show_fates(result: Imported) -> None:
+    for fate, count in result.fates.items():
+        echo(f"  {fate}: {count:,} ({', '.join(result.examples.get(fate, ()))})")
 
 
 def _changes(result: Imported) -> str:
@@ -201,7 +261,7 @@ def list_(workspace: Path, newsletter: str | None, everybody: bool, as_json: boo
         _print_objects(pages)
     elif everybody or not sys.stdout.isatty():
         for page in pages:
-            click.echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
+            echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
         echo(plural(count, "reader"), err=True)
     else:
         _print_first(count, pages)

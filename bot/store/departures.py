@@ -25,7 +25,10 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 class Leaver(NamedTuple):
-    """One person who must not be written to: the newsletters, or "" for all, and why."""
+    """One person who must not be written to: the newsletters, or "" for all, and why.
+
+    Of no newsletter: who only is not taken from this list, whatever another row of it says.
+    """
 
     address: str
     newsletters: tuple[str, ...]
@@ -48,11 +51,13 @@ class Departures:
         self._leavers, self._now, self._source, self._hasher = leavers, now, source, hasher
         self._counts: Counter[str] = Counter()
         self._scratch: sqlite3.Connection | None = None
+        self._aside: sqlite3.Connection | None = None
         self.met = 0  # rows of a dry import that would have found their person suppressed
+        self.set_aside = 0  # rows of readers who stand in the list a second time, as somebody not to take
 
     def note(self, connection: Connection) -> None:
         """Suppress them and end their subscriptions."""
-        for batch in batches(self._leavers, ROWS):
+        for batch in batches(self._suppressed(), ROWS):
             wanted = self._judged(connection, batch)
             rows = [
                 {"address_key": key, "newsletter": letter, "reason": reason, "since": self._now}
@@ -66,16 +71,17 @@ class Departures:
         # A file without a name, gone when it is closed. An import reads its rows in a thread of its own.
         self._scratch = sqlite3.connect("", check_same_thread=False)
         self._scratch.execute("CREATE TABLE away (key, letter, PRIMARY KEY (key, letter)) WITHOUT ROWID")
-        for batch in batches(self._leavers, ROWS):
+        for batch in batches(self._suppressed(), ROWS):
             pairs = self._judged(connection, batch)
             self._scratch.executemany("INSERT OR IGNORE INTO away VALUES (?, ?)", list(pairs))
 
     def joining(self, signups: Iterable[Signup]) -> Iterator[Signup]:
         """Those whom the import would still find welcome after ``note``; all of them after a real one."""
+        welcome = self._not_set_aside(signups)
         if self._scratch is None:
-            yield from signups
+            yield from welcome
             return
-        for signup in signups:
+        for signup in welcome:
             away = {
                 letter
                 for (letter,) in self._scratch.execute(
@@ -88,14 +94,37 @@ class Departures:
             else:
                 yield signup._replace(newsletters=left) if away else signup
 
+    def _suppressed(self) -> Iterator[Leaver]:
+        """Those who left; whoever only is not taken is remembered until the end of this list."""
+        for leaver in self._leavers:
+            if leaver.newsletters:
+                yield leaver
+                continue
+            if self._aside is None:
+                self._aside = sqlite3.connect("", check_same_thread=False)
+                self._aside.execute("CREATE TABLE aside (key PRIMARY KEY) WITHOUT ROWID")
+            self._aside.execute("INSERT OR IGNORE INTO aside VALUES (?)", (address_key(leaver.address),))
+
+    def _not_set_aside(self, signups: Iterable[Signup]) -> Iterator[Signup]:
+        # Everybody who left is known here: the import asks for its first row after ``note``.
+        if self._aside is None:
+            yield from signups
+            return
+        query = "SELECT 1 FROM aside WHERE key = ?"
+        for signup in signups:
+            if self._aside.execute(query, (address_key(signup.address),)).fetchone():
+                self.set_aside += 1
+            else:
+                yield signup
+
     def report(self) -> DepartureReport:
         """What became of them."""
         return DepartureReport(**self._counts)
 
     def close(self) -> None:
         """Forget what was only foreseen."""
-        if self._scratch:
-            self._scratch.close()
+        for scratch in filter(None, (self._scratch, self._aside)):
+            scratch.close()
 
     def _judged(
         self, connection: Connection, batch: Sequence[Leaver]
