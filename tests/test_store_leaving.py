@@ -172,7 +172,9 @@ def fill(engine: Engine, audience: AudienceStore) -> str:
         ip="192.0.2.0",
         asked_at=NOW,
     )
-    joining.ask(request, now=NOW, limits=Limits())
+    until = NOW + timedelta(days=1)
+    joining.record(request, stamp="form", until=until, due=NOW, limits=Limits())
+    joining.decide(request.id, now=NOW, limits=Limits())
     confirmed = joining.confirm(request.id, now=NOW, means="page", ip="")
     assert confirmed is not None
     audience.add(ANN, "Ann Unusual", "", ["weekly", "monthly"], NOW, source="test")

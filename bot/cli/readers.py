@@ -261,7 +261,7 @@ def list_(workspace: Path, newsletter: str | None, everybody: bool, as_json: boo
         _print_objects(pages)
     elif everybody or not sys.stdout.isatty():
         for page in pages:
-            echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
+            click.echo("".join([f"{_line(person)}\n" for person in page]), nl=False)
         echo(plural(count, "reader"), err=True)
     else:
         _print_first(count, pages)
