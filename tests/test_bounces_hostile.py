@@ -212,3 +212,10 @@ def test_a_report_with_very_many_recipients_is_cut() -> None:
 
 def test_what_comes_after_the_first_half_megabyte_is_not_read() -> None:
     assert understand(plain("x" * LARGEST + "\n550 5.1.1 user unknown"))[0].code == ""
+
+
+def test_an_encoded_word_that_is_damaged_stays_as_it_is() -> None:
+    """Its base64 does not decode: the subject is read as it was written, and the rest of the mail as ever."""
+    raw = b"From: a@example.org\nSubject: =?utf-8?b?QUJD\xe4RA=?= =?utf-8?b?A?=\n\nHello.\n"
+
+    assert understand(raw)[0].kind is not None

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import regex
 
-from bot.audience import services
+from bot.audience import services, states
 from bot.audience.verp import ReturnPaths
 from bot.channels.email import compiled, terms
 from bot.channels.mastodon import length
@@ -33,6 +33,9 @@ EXAMPLES: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "bot/audience/bounces/understanding.py:_clean": lambda: [(r"(?i)(?<!\w)reader\.one(?!\w)", "sub")],
     "bot/audience/services.py:belongs": lambda: [
         (service.names, "fullmatch") for service in services.SERVICES if service.names
+    ],
+    "bot/audience/states.py:_ASPECT_PATTERNS": lambda: [
+        (each.pattern, "search") for _, each in states._ASPECT_PATTERNS
     ],
     "bot/audience/verp.py:ReturnPaths.__init__": lambda: [
         (ReturnPaths("bounce@news.example.org", [b"k" * 32])._pattern.pattern.decode(), "finditer")

@@ -124,7 +124,7 @@ def test_what_is_too_much_becomes_plain_paragraphs_by_name(here: Workspace) -> N
 
 async def test_one_bad_item_stays_out_by_name_and_the_issue_goes(tmp_path, monkeypatch) -> None:
     """In the run, its problems and the preview alike; the other items are unharmed."""
-    make_workspace(tmp_path)
+    make_workspace(tmp_path, sample=True)
     here = Workspace(tmp_path)
     render = bot.app.words.render_issue
     bad = draft(here, (), newsletter=None, now=NOW)[0].what.items[0].id

@@ -14,7 +14,7 @@ from itertools import accumulate
 
 from markdown_it import MarkdownIt
 from markdown_it.parser_inline import ParserInline
-from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block import StateBlock, reference
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType
@@ -59,6 +59,7 @@ def parser() -> MarkdownIt:
     made.enable(["table", "strikethrough"])
     made.use(footnote_plugin).use(deflist_plugin)
     made.block.ruler.at("footnote_def", _note_outside_notes, {"alt": ["paragraph", "reference"]})
+    made.block.ruler.at("reference", _reference_without_caret)
     made.core.ruler.after("inline", "tasks", _draw_boxes)
     made.inline.__class__ = _BoundedInline
     # Every link is read as one and its use decides; else "[x](javascript:y)" would stay in the text.
@@ -137,6 +138,12 @@ def _note_outside_notes(state: StateBlock, start: int, end: int, silent: bool) -
         return footnote_def(state, start, end, silent)
     finally:
         state.env["in_note"] = False
+
+
+def _reference_without_caret(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """What looks like a note is no address of a link: taken for one, its words would be shown nowhere."""
+    first = state.bMarks[start] + state.tShift[start]
+    return not state.src.startswith("[^", first) and reference(state, start, end, silent)
 
 
 def _draw_boxes(state: StateCore) -> None:

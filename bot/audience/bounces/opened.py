@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
@@ -173,7 +174,7 @@ def _words(value: str) -> str:
         return value
     try:
         pieces = decode_header(value)
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, HeaderParseError):
         return value
     return "".join(
         piece if isinstance(piece, str) else _text_of(piece, charset or "") for piece, charset in pieces
