@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from bot.app.plan import outlook
+from bot.app.plan import outlook, planned_times
 from bot.app.publish import holds
 from bot.app.workspace import Workspace
 from bot.model import Item, Newsletter, Posting, State, Status
-from bot.planner import Outlook
 from bot.planner.eligibility import mismatch
 from bot.planner.scene import name_of
 from bot.store.item_history import ItemHistory, PostedAs, PrintedIn, read_item_history
@@ -88,7 +87,7 @@ class _Look:
         self._holds = holds(workspace)
         self._history: ItemHistory = read_item_history(workspace.engine, workspace.mode)
         seen = outlook(workspace, now, days=DAYS_AHEAD)
-        self._planned = _planned(seen)
+        self._planned = planned_times(seen)
         self._waiting = {(each.item, each.schedule): each.reason for each in seen.waiting}
 
     def standing(self, item: Item) -> ItemStanding:
@@ -135,14 +134,3 @@ class _Look:
             return Place(where=where, state=ItemState.PLANNED, at=at)
         reason = self._waiting.get((item.id, where)) or self._waiting.get((item.id, ""), "")
         return Place(where=where, state=ItemState.WAITING, detail=reason)
-
-
-def _planned(seen: Outlook) -> Mapping[tuple[str, str], datetime]:
-    """When each item goes out where, in the time looked at."""
-    issues = {
-        (item.id, issue.newsletter): moment
-        for moment, plan in seen.moments
-        for issue in plan.issues
-        for item in issue.items
-    }
-    return issues | {(post.id, post.channel): moment for moment, plan in seen.moments for post in plan.posts}
