@@ -158,14 +158,23 @@ def test_dry_run_on_everything_that_writes_or_sends(here: Path, command: tuple[s
     assert fingerprint(here) == before
 
 
-def test_a_preview_says_that_posts_go_out_one_by_one(here: Path) -> None:
-    """Else all would seem to go at the time that is shown, the next slot of their channel."""
-    many, one = (
-        bot("preview", *names, "--now", FRIDAY, workspace=here) for names in ([], ["09-tip-report-2025"])
-    )
+def test_a_preview_shows_each_post_at_its_own_slot(here: Path) -> None:
+    """The same times as the plan: no two posts of a channel at one moment."""
+    shown = bot("preview", "--now", FRIDAY, workspace=here).out
+    planned = bot("plan", "--now", FRIDAY, "--days", "7", "--all", workspace=here).out
 
-    assert "Each channel posts one item per slot" in many.out
-    assert "one item per slot" not in one.out
+    moments = [line[:23].strip() for line in shown.splitlines() if " mastodon " in line]
+    assert len(moments) == len(set(moments)) > 6
+    assert moments[0] in planned
+
+
+def test_a_preview_on_the_terminal_fits_a_screen(here: Path) -> None:
+    """The whole issue is behind --all."""
+    short = bot("preview", "--dry-run", "--now", FRIDAY, workspace=here).out.splitlines()
+    whole = bot("preview", "--dry-run", "--all", "--now", FRIDAY, workspace=here).out.splitlines()
+
+    assert len(short) <= 60 < len(whole)
+    assert short[-1] == f"{len(whole) - 56:,} more lines: add --all"
 
 
 # --------------------------------------------------------------------------- items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from bot.app.publish import blocking, history
@@ -29,3 +30,14 @@ def outlook(workspace: Workspace, now: datetime, *, days: int) -> Outlook:
         days=days,
         blocked=blocked,
     )
+
+
+def planned_times(seen: Outlook) -> Mapping[tuple[str, str], datetime]:
+    """When each item goes out in which newsletter or on which channel, in the time looked at."""
+    issues = {
+        (item.id, issue.newsletter): moment
+        for moment, plan in seen.moments
+        for issue in plan.issues
+        for item in issue.items
+    }
+    return issues | {(post.id, post.channel): moment for moment, plan in seen.moments for post in plan.posts}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from bot.app.outbox import card, write_edition, write_page
+from bot.app.plan import outlook, planned_times
 from bot.app.publish import history
 from bot.app.words import Outgoing, issue_words, post_words
 from bot.app.workspace import Workspace
@@ -16,6 +17,8 @@ from bot.files import make_private_folder
 from bot.model import Issue, Item, Newsletter, Post
 from bot.planner import next_items
 from bot.schedule import next_slot, parse_slots
+
+DAYS_AHEAD = 60  # posts that go out later are not shown
 
 
 def preview(
@@ -39,7 +42,10 @@ def preview(
 def draft(
     workspace: Workspace, names: Sequence[str], *, newsletter: str | None, now: datetime
 ) -> tuple[Outgoing, ...]:
-    """The words of each newsletter's next issue (or the named one's), and a post per item and channel."""
+    """The words of each newsletter's next issue (or the named one's), and its posts at their own slots.
+
+    Named items are shown on every channel that takes them, at its next slot where they are not planned.
+    """
     mailings = [workspace.newsletter(newsletter)] if newsletter else workspace.settings.mailings
     named = [workspace.item(name) for name in names]
     issues = [issue for m in mailings if (issue := _issue(workspace, m, named, now)).items]
@@ -48,15 +54,20 @@ def draft(
         raise NotFoundError(
             "there is nothing to preview: no approved item waits; name items to see them anyway"
         )
-    posts = [
-        Post(channel=posting.channel, slot=_slot(workspace, posting.slots, now), item=item)
-        for posting in workspace.settings.postings
-        for item in items.values()
-        if item.is_for(posting.channel)
-    ]
+    posts = sorted(_posts(workspace, items.values(), named=bool(named), now=now), key=lambda post: post.slot)
     return tuple(
         [issue_words(workspace, issue) for issue in issues] + [post_words(workspace, post) for post in posts]
     )
+
+
+def _posts(workspace: Workspace, items: Iterable[Item], *, named: bool, now: datetime) -> Iterator[Post]:
+    planned = planned_times(outlook(workspace, now, days=DAYS_AHEAD))
+    for posting in workspace.settings.postings:
+        following = _slot(workspace, posting.slots, now) if named else None
+        for item in items:
+            slot = planned.get((item.id, posting.channel), following)
+            if slot and item.is_for(posting.channel):
+                yield Post(channel=posting.channel, slot=slot, item=item)
 
 
 def _issue(workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now: datetime) -> Issue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -206,12 +206,14 @@ def _doubts(workspace: Workspace, issues: Sequence[Standing]) -> Iterator[str]:
         if each.unanswered:
             yield f"{each.subject}: {each.unanswered.letters} may have gone out: {each.unanswered}"
         if each.doubted:
-            known = each.channel in workspace.settings.channels
-            asks = known and getattr(workspace.options(each.channel), "on_unknown", "") == "hold"
-            yield (
-                f"{each.subject}: {each.doubted.letters} may have gone out twice: {each.doubted}"
-                + ("; not those that you settled with --sent or --drop" if asks else "")
-            )
+            yield f"{each.subject}: {each.doubted.letters} may have gone out twice: {each.doubted}"
+
+
+def reader_addresses(workspace: Workspace, deliveries: Iterable[Delivery]) -> dict[str, str]:
+    """The addresses behind deliveries of an issue, by their readers' ids; a person asked for them."""
+    ids = {each.recipient.id for each in deliveries if each.kind == "issue"}
+    samples = {r.id: r.address for r in workspace.settings.rehearsal_readers if r.id in ids}
+    return {**samples, **workspace.audience.addresses(ids)}
 
 
 def status(workspace: Workspace, *, state: str | None, channel: str | None, limit: int) -> Status:

@@ -6,34 +6,76 @@ import sys
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bot.cli.opening import opened
-from bot.cli.output import dry_run_option, echo, json_option, plural, print_json, print_table
+from bot.cli.output import dry_run_option, echo, json_option, plain, plural, print_json, print_table, when
 from bot.printable import printable
+
+if TYPE_CHECKING:
+    from bot.app.item_states import ItemStanding, Place
+
+STATES = (
+    "draft",
+    "approved",
+    "held",
+    "waiting",
+    "planned",
+    "sending",
+    "sent",
+    "delayed",
+    "failed",
+    "unknown",
+)
+
+TITLE_SHOWN = 40  # characters, in a table
 
 
 @click.command("list")
-@click.option("--status", type=click.Choice(["draft", "approved", "held"]), help="Only these.")
+@click.option("--status", type=click.Choice(STATES), help="Only these.")
 @click.option("--lang", help="Only items in this language.")
 @json_option
 @click.pass_obj
 def list_command(workspace: Path, status: str | None, lang: str | None, as_json: bool) -> None:
-    """List the items of the queue, and the files that cannot be read."""
+    """List the items of the queue: where each stands, the worst first, and the files that cannot be read."""
+    from bot.app.item_states import item_standings
     from bot.model import speaks
 
-    queue = opened(workspace, readonly=True).read_queue()
-    items = [i for i in queue.items if status in (None, i.status) and (not lang or speaks(i.lang, (lang,)))]
+    here = opened(workspace, readonly=True)
+    now = datetime.now(here.settings.publication.timezone)
+    found = [
+        each
+        for each in item_standings(here, now)
+        if status in (None, each.item.status, *(place.state for place in each.places))
+        and (not lang or speaks(each.item.lang, (lang,)))
+    ]
+    errors = here.read_queue().errors
     if as_json:
-        print_json({"items": items, "errors": [str(error) for error in queue.errors]})
+        items = [{**plain(each.item), "state": each.state, "places": each.places} for each in found]
+        print_json({"items": items, "errors": [str(error) for error in errors]})
     else:
-        rows = [(i.id, i.status, i.lang, i.published, i.priority or "", i.title) for i in items]
-        print_table(["Item", "Status", "Lang", "Date", "Priority", "Title"], rows)
-        echo(plural(len(items), "item"))
-    _tell(queue.errors)
-    if queue.errors:
+        rows = [(e.item.id, e.state, _place(e), e.item.lang, _short(e.item.title)) for e in found]
+        print_table(["Item", "State", "Where", "Lang", "Title"], rows)
+        echo(plural(len(found), "item"))
+    _tell(errors)
+    if errors:
         sys.exit(4)
+
+
+def _place(standing: ItemStanding) -> str:
+    """The place that explains the state, and how many others there are."""
+    if not standing.places or standing.state in ("draft", "held", "waiting"):
+        return ""
+    first, *others = standing.places
+    at = f" {first.at:%a} {first.at.day} {first.at:%b}" if first.at else ""
+    return f"{first.where}{at}" + (f" +{len(others)}" if others else "")
+
+
+def _short(title: str) -> str:
+    """As much of a headline as fits beside the rest on one line."""
+    return title if len(title) <= TITLE_SHOWN else f"{title[: TITLE_SHOWN - 1].rstrip()}…"
 
 
 @click.command("show")
@@ -41,23 +83,35 @@ def list_command(workspace: Path, status: str | None, lang: str | None, as_json:
 @json_option
 @click.pass_obj
 def show_command(workspace: Path, item: str, as_json: bool) -> None:
-    """Show one item and what the checks say of it."""
+    """Show one item, where it stands in each newsletter and channel, and what the checks say of it."""
+    from bot.app.item_states import item_standings
     from bot.app.items import findings_of
 
     here = opened(workspace, readonly=True)
     found = here.item(item)
     findings = findings_of(here, [found])
+    now = datetime.now(here.settings.publication.timezone)
+    places = next((s.places for s in item_standings(here, now) if s.item.id == found.id), ())
     if as_json:
-        print_json({"item": found, "findings": findings})
+        print_json({"item": found, "places": places, "findings": findings})
         return
     click.secho(printable(found.title), bold=True)
     echo(f"{found.source} · {found.published} · {found.region}".rstrip(" ·"))
     echo(f"{found.url}\n{found.status}, {found.lang}, {found.path}\n")
+    for place in places:
+        echo(_told(place))
+    echo("")
     if found.content_warning:
         echo(f"Content note: {found.content_warning}\n")
     echo("\n\n".join(part for part in (found.summary, found.body) if part))
     for finding in findings:
         echo(f"{finding.level}: {finding}", err=True)
+
+
+def _told(place: Place) -> str:
+    """ "weekly: sent, issue 3, Fri 4 Dec 2026 09:00, https://..." """
+    parts = (str(place.state), place.detail, when(place.at) if place.at else "", place.url)
+    return f"{place.where}: {', '.join(part for part in parts if part)}"
 
 
 @click.command("check")

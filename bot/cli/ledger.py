@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,18 +26,25 @@ STATES = ["planned", "claimed", "sent", "deferred", "failed", "unknown", "cancel
 @click.option("--state", type=click.Choice(STATES), help="List the deliveries in this state.")
 @click.option("--channel", help="Only this channel.")
 @click.option("--limit", default=50, show_default=True, help="How many deliveries to list.")
+@click.option("--addresses", is_flag=True, help="Name the readers behind the listed deliveries.")
 @click.option("--watch", is_flag=True, help="Follow the issues on their way until nothing is open.")
 @json_option
 @click.pass_obj
 def status_command(
-    workspace: Path, state: str | None, channel: str | None, limit: int, watch: bool, as_json: bool
+    workspace: Path,
+    state: str | None,
+    channel: str | None,
+    limit: int,
+    addresses: bool,
+    watch: bool,
+    as_json: bool,
 ) -> None:
     """What was sent, is due, failed, or is unknown.
 
     Exit code 1 while a delivery is unknown or an account is paused. What failed is listed and no reason for
     it: the run in which it failed ended with 1, and a dead address stays failed.
     """
-    from bot.app.status import status
+    from bot.app.status import reader_addresses, status
 
     if watch:
         from bot.cli.watching import watch as follow
@@ -70,11 +77,13 @@ def status_command(
             for name, counts in found.counts.items()
         ]
         if rows:
-            print_table(["Channel", *used], rows)
+            title = "Deliveries: a post is one, an issue one for each reader"
+            print_table(["Channel", *used], rows, title=title)
         else:
             echo("Nothing was sent yet.")
         if found.deliveries:
-            _table(found.deliveries, here.settings.publication.timezone)
+            readers = reader_addresses(here, found.deliveries) if addresses else {}
+            _table(found.deliveries, here.settings.publication.timezone, readers)
             _say_how_to_look(here, found.deliveries)
     if found.has_unknown:
         echo("Unknown ones may have gone out. Look, then: bot settle KEY --sent (or --again)", err=True)
@@ -116,7 +125,9 @@ def settle_command(workspace: Path, key: str, answer: str | None, dry_run: bool)
     echo(f"{'Would be' if dry_run else 'Now'} {done.state}: {done.subject} on {done.channel}")
 
 
-def _table(deliveries: Iterable[Delivery], zone: tzinfo) -> None:
+def _table(deliveries: Iterable[Delivery], zone: tzinfo, readers: Mapping[str, str]) -> None:
+    """One row each; with the ``readers``' addresses, where somebody asked for them."""
+    columns = ["Key", "Channel", "What", "State", "Tries", "When", "Said", *(["Reader"] if readers else [])]
     rows = [
         (
             d.short,
@@ -126,10 +137,11 @@ def _table(deliveries: Iterable[Delivery], zone: tzinfo) -> None:
             d.attempts,
             when((d.settled_at or d.due).astimezone(zone)),
             d.error or _said(d),
+            *([readers.get(d.recipient.id, "")] if readers else []),
         )
         for d in deliveries
     ]
-    print_table(["Key", "Channel", "What", "State", "Tries", "When", "Said"], rows)
+    print_table(columns, rows)
 
 
 def _say_how_to_look(here: Workspace, deliveries: Iterable[Delivery]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bot.app.words import Outgoing
     from bot.app.workspace import Workspace
 
+SCREEN = 56  # lines of words that a dry run shows
 LONG = 3.0  # seconds of silence after which people wonder
 
 
@@ -61,6 +62,7 @@ def now_of(here: Workspace, text: str | None, *, dry_run: bool) -> datetime:
 )
 @click.option("--open", "open_it", is_flag=True, help="Open the page in your browser.")
 @click.option("--now", "now_text", help="As if it were this time.")
+@click.option("--all", "everything", is_flag=True, help="With --dry-run: every word, not one screen of them.")
 @dry_run_option
 @click.pass_obj
 def preview_command(
@@ -70,6 +72,7 @@ def preview_command(
     folder: Path | None,
     open_it: bool,
     now_text: str | None,
+    everything: bool,
     dry_run: bool,
 ) -> None:
     """Write the next issue and its posts, or those of the named ITEMS, as pages to look at."""
@@ -79,17 +82,13 @@ def preview_command(
     now = now_of(here, now_text, dry_run=True)
     if dry_run:
         outgoing = draft(here, items, newsletter=newsletter, now=now)
-        _show_words(outgoing)
+        _show_words(outgoing, most=None if everything else SCREEN)
         _warn_left_out(outgoing)
         return
     target = folder or here.outbox_folder / "preview"
     page, outgoing = preview(here, items, newsletter=newsletter, now=now, folder=target)
     _show_lengths(outgoing)
     _warn_left_out(outgoing)
-    if len({out.channel for out in outgoing}) < len(outgoing):
-        echo(
-            "Each channel posts one item per slot, the earliest is shown; 'bot plan' says when each goes out."
-        )
     echo(f"Open {page}")
     if open_it:
         open_in_browser(page)
@@ -276,19 +275,26 @@ def _named(out: Outgoing) -> str:
     return f"{issue.newsletter} {issue.number}: {plural(len(issue.items), 'item')}"
 
 
-def _show_words(outgoing: Iterable[Outgoing]) -> None:
-    """Every word that would go out, in full."""
-    for out in outgoing:
-        size = f"{out.length:,} of {out.limit:,}"
-        click.secho(printable(f"== {when(out.what.slot)}  {out.channel}  {_named(out)}"), bold=True)
-        echo(f"   to {plural(out.recipients, 'recipient')}, length {size}")
-        if out.message.subject:
-            echo(f"Subject: {out.message.subject}")
-        if out.message.content_note:
-            echo(f"Content note: {out.message.content_note}")
-        for media in out.message.media:
-            echo(f"Picture: {media.path.name}: {media.alt}")
-        echo(f"\n{out.message.text.rstrip()}\n")
+def _show_words(outgoing: Iterable[Outgoing], *, most: int | None = None) -> None:
+    """Every word that would go out; ``most``: the first lines of it, and how to see the others."""
+    lines = [line for out in outgoing for line in _words_of(out)]
+    shown = lines if most is None else lines[:most]
+    for line in shown:
+        click.secho(printable(line), bold=line.startswith("== "))
+    if len(shown) < len(lines):
+        echo(f"{plural(len(lines) - len(shown), 'more line')}: add --all")
+
+
+def _words_of(out: Outgoing) -> Iterator[str]:
+    yield f"== {when(out.what.slot)}  {out.channel}  {_named(out)}"
+    yield f"   to {plural(out.recipients, 'recipient')}, length {out.length:,} of {out.limit:,}"
+    if out.message.subject:
+        yield f"Subject: {out.message.subject}"
+    if out.message.content_note:
+        yield f"Content note: {out.message.content_note}"
+    for media in out.message.media:
+        yield f"Picture: {media.path.name}: {media.alt}"
+    yield from ("", *out.message.text.rstrip().splitlines(), "")
 
 
 def _warn_left_out(outgoing: Iterable[Outgoing]) -> None:

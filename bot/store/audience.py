@@ -133,6 +133,17 @@ class AudienceStore:
             source=row.source,
         )
 
+    def addresses(self, ids: Iterable[str]) -> dict[str, str]:
+        """By id, of those who are still known."""
+        with reading(self.engine) as connection:
+            return {
+                row.id: row.address
+                for batch in batches(ids)
+                for row in connection.execute(
+                    select(subscriber.c.id, subscriber.c.address).where(subscriber.c.id.in_(batch))
+                )
+            }
+
     def subscribers(self, newsletter: str, langs: Sequence[str] | None = None) -> Iterator[Recipient]:
         """The readers of a newsletter, page by page: memory does not grow with the list.
 

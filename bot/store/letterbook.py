@@ -96,13 +96,17 @@ class Letterbook:
         return found
 
     def revise(self, delivery: Delivery, *, was: Sequence[State]) -> bool:
-        """Write a person's decision on a letter; False when it is no longer what they saw."""
+        """Write a person's decision on a letter; False when it is no longer what they saw.
+
+        Whoever says that it went out, or lets it go, has answered the doubt: it is told no more.
+        """
         place = read_short_name(delivery.name) or (0, 0)
         of = (chunk.c.issue == place[0]) & (chunk.c.first <= place[1]) & (chunk.c.last >= place[1])
         # The chunk first: a worker that has it waits for us, or we for it.
         row = self.connection.execute(select(chunk).where(of).with_for_update()).one_or_none()
         mine = (*self._mine(place), letter.c.state.in_([state.value for state in was]))
-        change = update(letter).where(*mine).values(_values(delivery))
+        answered = {"doubts": 0} if delivery.state in (State.SENT, State.CANCELLED) else {}
+        change = update(letter).where(*mine).values({**_values(delivery), **answered})
         if row is None or self.connection.execute(change).rowcount != 1:
             return False
         letters.count_again(self.connection, row.issue, row.number, delivery.due)
