@@ -39,14 +39,15 @@ async def _serve(here: Workspace, host: str, port: int) -> None:
 
     from bot.app.hooks import tell_until_stopped
     from bot.web.app import create_app
-    from bot.web.serving import server_for
+    from bot.web.serving import limits_of_this_process, server_for
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = stop_on_signals()
 
     app = create_app(here, hosts=() if host in EVERYWHERE else (host,))
-    server = server_for(app, behind_proxy=here.settings.site.trusted_proxies > 0)
+    proxied = here.settings.site.trusted_proxies > 0
+    server = server_for(app, limits=limits_of_this_process(), behind_proxy=proxied)
     _ = here.engine  # a database that cannot be used is told now, and not to the first visitor
     door = _door(host, port)
     _welcome(here, host, door.getsockname()[1])

@@ -13,6 +13,8 @@ all connections; nothing is set or cancelled for a single request.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
@@ -26,7 +28,8 @@ from uvicorn.server import ServerState
 
 from bot.web.visitor import truncated
 
-PIPELINED = 64 * 1024  # bytes of further requests that are kept while one is answered
+PIPELINED = 2048  # bytes of further requests that are kept while one is answered: no browser sends any
+_AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: what is left is thrown away
 
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -63,22 +66,35 @@ class Connections(ServerState):
         self.limits, self.behind_proxy = limits, behind_proxy
         self.hung_up: Counter[str] = Counter()  # by reason, since the log was last told
         self._networks: Counter[str] = Counter()
+        self._by_age: dict[DeadlineProtocol, str] = {}  # in the order in which they came
 
-    def enter(self, host: str) -> str:
+    def enter(self, connection: DeadlineProtocol, host: str) -> str:
         """Count a connection from there. The reason why there is no room for it, else ""."""
         network = self.network(host)
         self._networks[network] += 1
-        if len(self.connections) > self.limits.total:
-            return f"over {self.limits.total} in all"
+        self._by_age[connection] = network
         if network and self._networks[network] > self.limits.per_network:
             return f"over {self.limits.per_network} from one network"
+        if len(self._by_age) > self.limits.total and not self._make_room(connection):
+            return f"over {self.limits.total} in all"
         return ""
 
-    def leave(self, host: str) -> None:
-        network = self.network(host)
+    def leave(self, connection: DeadlineProtocol) -> None:
+        network = self._by_age.pop(connection, None)
+        if network is None:  # room was made of its place
+            return
         self._networks[network] -= 1
         if not self._networks[network]:
             del self._networks[network]
+
+    def _make_room(self, newest: DeadlineProtocol) -> bool:
+        """The oldest of those that are not being answered goes: who fills the house keeps nobody out."""
+        for connection in self._by_age:
+            if connection is not newest and connection.waiting() is not Waiting.ANSWER:
+                self.leave(connection)
+                connection.hang_up(f"the oldest of over {self.limits.total}")
+                return True
+        return False
 
     def network(self, host: str) -> str:
         """The network whose connections are counted together; "" for a proxy of ours.
@@ -91,16 +107,16 @@ class Connections(ServerState):
         return truncated(host, six=64) or "unknown"
 
     def hang_up_on_overdue(self, now: float) -> None:
-        for connection in list(self.connections):
-            if isinstance(connection, DeadlineProtocol):
-                connection.hang_up_if_overdue(now)
+        for connection in list(self._by_age):
+            connection.hang_up_if_overdue(now)
 
 
 def _is_private(host: str) -> bool:
     try:
-        return ip_address(host.partition("%")[0]).is_private
+        found = ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_private
 
 
 class DeadlineProtocol(H11Protocol):
@@ -118,18 +134,17 @@ class DeadlineProtocol(H11Protocol):
         self._since = self._taken_at = self.loop.time()
         self._seen: tuple[Waiting, object] = (Waiting.HEAD, None)
         self._left = 0  # bytes of answers that the other side has not taken
-        self._host = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self._host = self.client[0] if self.client else ""
-        if reason := self._all.enter(self._host):
+        if reason := self._all.enter(self, self.client[0] if self.client else ""):
+            self._all.leave(self)
             self._all.hung_up[reason] += 1
             self.transport.write(_FULL)
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.leave(self._host)
+        self._all.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -137,7 +152,7 @@ class DeadlineProtocol(H11Protocol):
             return
         super().data_received(data)
         if self.flow.read_paused and len(self.conn.trailing_data[0]) > PIPELINED:
-            self._hang_up("a flood of requests at once")
+            self.hang_up("a flood of requests at once")
 
     def send_400_response(self, msg: str) -> None:
         """Once an answer has begun there is no room for another: uvicorn would raise."""
@@ -148,15 +163,16 @@ class DeadlineProtocol(H11Protocol):
             self.transport.abort()
 
     def hang_up_if_overdue(self, now: float) -> None:
-        seen, left = (self._waiting(), self.cycle), self.transport.get_write_buffer_size()
+        seen, left = (self.waiting(), self.cycle), self.transport.get_write_buffer_size()
         if seen != self._seen:
             self._seen, self._since = seen, now
         if left != self._left or not left:
             self._left, self._taken_at = left, now
         if reason := overdue(self._all.limits, seen[0], now - self._since, now - self._taken_at):
-            self._hang_up(reason)
+            self.hang_up(reason)
 
-    def _waiting(self) -> Waiting:
+    def waiting(self) -> Waiting:
+        """What for, at this moment."""
         if self.conn.their_state is h11.SEND_BODY:
             return Waiting.BODY
         answering = self.cycle is not None and not self.cycle.response_complete
@@ -164,9 +180,11 @@ class DeadlineProtocol(H11Protocol):
             return Waiting.ANSWER
         return Waiting.HEAD
 
-    def _hang_up(self, reason: str) -> None:
-        """At once: ``close`` would wait until the other side has taken what is left."""
+    def hang_up(self, reason: str) -> None:
+        """At once: ``close`` would wait, here and in the kernel, until what is left has been taken."""
         self._all.hung_up[reason] += 1
+        if wire := self.transport.get_extra_info("socket"):
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
 
 

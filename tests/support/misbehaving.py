@@ -1,16 +1,35 @@
-"""Connections that misbehave: sixteen ways to use up a web server without asking it for much."""
+"""Connections that misbehave: sixteen ways to use up a web server without asking it for much.
+
+    python -m tests.support.misbehaving PORT COUNT NETWORKS SECONDS
+
+As a program: so many of them at once, and at its end how many the server still holds, by way, as JSON.
+"""
 
 from __future__ import annotations
 
+import json
+import resource
 import socket
 import struct
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 GET = HEAD + b"\r\n"
+LARGE = GET.replace(b"/ ", b"/static/large.css ", 1)
 FORM = b"POST /subscribe HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 TLS_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(185))
+
+
+def add_large_file(here: Path) -> None:
+    """What ``LARGE`` asks that workspace for: more than the kernel takes for somebody who does not read."""
+    static = here / "templates" / "web" / "static"
+    static.mkdir(parents=True)
+    (static / "large.css").write_bytes(b" " * 1_000_000)
 
 
 @dataclass(kw_only=True)
@@ -94,11 +113,36 @@ WAYS: dict[str, Callable[[], Peer]] = {
             "each": b"a" * 999,
         },
         "chunks without end": {"first": FORM + b"Transfer-Encoding: chunked\r\n\r\n", "each": b"1\r\na\r\n"},
-        "answers never read": {"first": GET * 2000, "reads": 0},
-        "answers read one byte a second": {"first": GET * 2000, "reads": 1},
+        "answers never read": {"first": LARGE, "reads": 0},
+        "answers read one byte a second": {"first": LARGE, "reads": 1},
         "a flood of requests at once": {"first": GET * 20_000, "each": GET * 20_000, "reads": 0},
         "no HTTP": {"first": TLS_HELLO},
         "connected and reset": {"first": GET, "resets": True},
         "kept alive and idle": {"first": GET},
     }.items()
 }
+
+
+def held_after(port: int, *, count: int, networks: int, seconds: float) -> Counter[str]:
+    """The connections that are still held, by way."""
+    peers = [way() for way in WAYS.values() for _ in range(-(-count // len(WAYS)))][:count]
+    for number, peer in enumerate(peers):
+        peer.connect(port, f"127.9.{number % networks}.1")
+        time.sleep(0.005)  # 200 a second: it is the connections that are tested, not a flood of them
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        for peer in peers:
+            peer.a_second_passes()
+        time.sleep(max(0.0, began + 1 - time.monotonic()))
+    held = Counter(peer.way for peer in peers if peer.is_held())
+    for peer in peers:
+        peer.close()
+    return held
+
+
+if __name__ == "__main__":
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    port, count, networks, seconds = map(int, sys.argv[1:])
+    print(json.dumps(held_after(port, count=count, networks=networks, seconds=seconds)))
