@@ -89,7 +89,7 @@ def serving_alone(here: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str]
         assert process.stdout
         found = re.search(r"http://localhost:(\d+)", process.stdout.readline())
         assert found
-        httpx.get(f"http://localhost:{found[1]}/healthz", timeout=60)
+        httpx.get(f"http://localhost:{found[1]}/subscribe", timeout=60)  # templates are compiled once
         yield process, int(found[1])
     finally:
         process.terminate()
@@ -195,6 +195,21 @@ def test_when_all_connections_are_taken_the_oldest_silent_one_goes(tmp_path: Pat
         with pytest.raises(ConnectionResetError):
             answer(silent[0])
         assert asked(silent[2]).startswith(b"HTTP/1.1 200")
+
+
+def test_answers_that_nobody_takes_use_no_more_memory_than_they_may(tmp_path: Path) -> None:
+    """Long before their deadlines; who fits goes on."""
+    here = make_site(tmp_path / "news", mode="rehearsal")
+    add_large_file(here)
+    with served(here, limits=ConnectionLimits(untaken=1_000_000)) as site, ExitStack() as open_ones:
+        peers = [open_ones.enter_context(closing(WAYS["answers never read"]())) for _ in range(3)]
+        for peer in peers:
+            peer.connect(httpx.URL(site.url).port or 80, "127.9.1.1")
+        end = time.monotonic() + 10
+        while sum(peer.is_held() for peer in peers) > 1 and time.monotonic() < end:
+            time.sleep(0.05)
+
+        assert [peer.is_held() for peer in peers].count(True) == 1
 
 
 def connected(port: int, source: str) -> socket.socket:

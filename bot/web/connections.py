@@ -46,6 +46,7 @@ class ConnectionLimits:
     stalled: float = 20.0  # while nothing of the answer is taken
     answer: float = 120.0  # from the end of the request to the last byte taken
     idle: int = 5  # between two requests
+    untaken: int = 32 * 1024 * 1024  # bytes of all answers that wait to be taken
     total: int = 1000
     per_network: int = 100  # one IPv4 /24 or IPv6 /64
 
@@ -109,6 +110,17 @@ class Connections(ServerState):
     def hang_up_on_overdue(self, now: float) -> None:
         for connection in list(self._by_age):
             connection.hang_up_if_overdue(now)
+        self._bound_answers()
+
+    def _bound_answers(self) -> None:
+        """Answers that are not taken cost memory: over a bound those go that were taken from least lately."""
+        untaken = sum(connection.left for connection in self._by_age)
+        for connection in sorted(self._by_age, key=lambda each: each.taken_at):
+            if untaken <= self.limits.untaken:
+                return
+            if connection.left:
+                untaken -= connection.left
+                connection.hang_up("too much of all answers not taken")
 
 
 def _is_private(host: str) -> bool:
@@ -131,9 +143,9 @@ class DeadlineProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._all = cast(Connections, server_state)
-        self._since = self._taken_at = self.loop.time()
+        self._since = self.taken_at = self.loop.time()
         self._seen: tuple[Waiting, object] = (Waiting.HEAD, None)
-        self._left = 0  # bytes of answers that the other side has not taken
+        self.left = 0  # bytes of answers that the other side has not taken
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
@@ -166,9 +178,9 @@ class DeadlineProtocol(H11Protocol):
         seen, left = (self.waiting(), self.cycle), self.transport.get_write_buffer_size()
         if seen != self._seen:
             self._seen, self._since = seen, now
-        if left != self._left or not left:
-            self._left, self._taken_at = left, now
-        if reason := overdue(self._all.limits, seen[0], now - self._since, now - self._taken_at):
+        if left != self.left or not left:
+            self.left, self.taken_at = left, now
+        if reason := overdue(self._all.limits, seen[0], now - self._since, now - self.taken_at):
             self.hang_up(reason)
 
     def waiting(self) -> Waiting:
