@@ -24,8 +24,8 @@ from bot.audience.confirming import form_stamp
 from bot.errors import StoreError
 from bot.store import engine
 from bot.web import archive, places
+from bot.web.connections import ConnectionLimits
 from bot.web.security import HEADERS, Guard
-from bot.web.serving import Impatient
 from tests.support.commands import bot
 from tests.support.site import NOON, READER, Site, make_site, served, stamp_of
 from tests.support.smtp_server import smtp_server
@@ -112,10 +112,13 @@ def test_the_archive_is_read_on_while_the_database_is_away(
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET",
     ],
 )
-def test_who_does_not_ask_is_hung_up_on(site: Site, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+def test_who_does_not_ask_is_hung_up_on(tmp_path: Path, said: bytes) -> None:
     """Also with a letter now and then, and also after a question that was answered."""
-    monkeypatch.setattr(Impatient, "silence", 0.5)
-    with socket.create_connection(("localhost", httpx.URL(site.url).port or 80), timeout=0.1) as wire:
+    here = make_site(tmp_path / "news", mode="rehearsal")
+    with (
+        served(here, limits=ConnectionLimits(head=0.5)) as site,
+        socket.create_connection(("localhost", httpx.URL(site.url).port or 80), timeout=0.1) as wire,
+    ):
         end = time.monotonic() + 30
         with suppress(ConnectionError):  # as good as a goodbye: a letter crossed it
             wire.sendall(said)
@@ -133,11 +136,17 @@ def _is_over(wire: socket.socket) -> bool:
         return False
 
 
-def test_who_asks_in_time_is_served_for_long(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_in_time_is_served_for_long(tmp_path: Path) -> None:
     """Nobody is hung up on in the middle of a conversation that lasts longer than a silence may."""
-    monkeypatch.setattr(Impatient, "silence", silence := 0.6)
+    silence = 0.6
+    here = make_site(tmp_path / "news", mode="rehearsal")
+    with served(here, limits=ConnectionLimits(head=silence)) as site:
+        _ask_for_long(httpx.URL(site.url).port or 80, silence)
+
+
+def _ask_for_long(port: int, silence: float) -> None:
     for _ in range(20):
-        with socket.create_connection(("localhost", httpx.URL(site.url).port or 80), timeout=30) as wire:
+        with socket.create_connection(("localhost", port), timeout=30) as wire:
             began = asked = time.monotonic()
             longest, answer = 0.0, b""
             while asked < began + 2 * silence and longest < silence / 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +16,8 @@ from bot.cli.opening import opened
 from bot.cli.publishing import stop_on_signals
 
 if TYPE_CHECKING:
+    import socket
+
     from bot.app.workspace import Workspace
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  names of no machine
@@ -40,13 +41,15 @@ async def _serve(here: Workspace, host: str, port: int) -> None:
     from bot.app.hooks import tell_until_stopped
     from bot.cli.logs import log_to_stderr
     from bot.web.app import create_app
-    from bot.web.serving import server_for
+    from bot.web.serving import limits_of_this_process, server_for
 
     log_to_stderr()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = stop_on_signals()
 
-    server = server_for(create_app(here, hosts=() if host in EVERYWHERE else (host,)))
+    app = create_app(here, hosts=() if host in EVERYWHERE else (host,))
+    proxied = here.settings.site.trusted_proxies > 0
+    server = server_for(app, limits=limits_of_this_process(), behind_proxy=proxied)
     _ = here.engine  # a database that cannot be used is told now, and not to the first visitor
     door = _door(host, port)
     _welcome(here, host, door.getsockname()[1])
@@ -63,9 +66,10 @@ async def _serve(here: Workspace, host: str, port: int) -> None:
 
 def _door(host: str, port: int) -> socket.socket:
     """Where visitors knock."""
+    from bot.web.serving import listening_socket
+
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=512)
+        return listening_socket(host, port)
     except OSError as error:
         number = error.errno or 0  # a resolver's are negative
         why = os.strerror(number) if number > 0 else "nobody knows this name" if number else error

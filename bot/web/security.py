@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.requests import ClientDisconnect
+
 from bot.errors import fault_of
 
 Scope = MutableMapping[str, Any]
@@ -57,6 +59,8 @@ class Guard:
             await answer.plain(413, "This is too much for a form.")
         except _TooSlow:
             await answer.plain(408, "This took too long.")
+        except ClientDisconnect:  # nobody is left to answer, and it is no fault of ours
+            pass
         except Exception as error:  # what went wrong is told without what the visitor sent
             _log.error("%s", fault_of(error))
             await answer.plain(500, "A fault on our side. Please try again in some minutes.")

@@ -19,12 +19,12 @@ def network_of(request: Request, *, trusted_proxies: int) -> str:
     return truncated(hops[-trusted_proxies]) if len(hops) >= trusted_proxies else ""
 
 
-def truncated(ip: str) -> str:
-    """ "203.0.113.7" -> "203.0.113.0/24"."""
+def truncated(ip: str, *, six: int = 48) -> str:
+    """ "203.0.113.7" -> "203.0.113.0/24"; of an IPv6 address the first ``six`` bits."""
     try:
         found = ip_address(ip.partition("%")[0])
     except ValueError:
         return ""
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
-    return str(ip_network(f"{found}/{24 if found.version == 4 else 48}", strict=False))
+    return str(ip_network(f"{found}/{24 if found.version == 4 else six}", strict=False))

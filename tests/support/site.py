@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ from bot.store.audience import Subscriber
 from bot.store.joining import Joining, Limits, Recorded, SignupRequest
 from bot.store.schema import metadata
 from bot.web.app import create_app
-from bot.web.serving import server_for
+from bot.web.connections import ConnectionLimits
+from bot.web.serving import listening_socket, server_for
 
 READER = "mara@inbox.ngo"
 NOON = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)  # noon in Bangkok
@@ -118,12 +118,15 @@ def make_site(here: Path, *, mode: str = "live", port: int = 2525, proxies: int 
 
 
 @contextmanager
-def served(here: Path, clock: Clock | None = None) -> Iterator[Site]:
+def served(
+    here: Path, clock: Clock | None = None, *, limits: ConnectionLimits | None = None
+) -> Iterator[Site]:
     """The site of that workspace, for as long as the block lasts."""
     clock, workspace = clock or Clock(), Workspace(here)
     app = create_app(workspace, clock=clock)
-    door = socket.create_server(("127.0.0.1", 0))
-    server = server_for(app)
+    door = listening_socket("127.0.0.1", 0)
+    proxied = workspace.settings.site.trusted_proxies > 0
+    server = server_for(app, limits=limits, behind_proxy=proxied)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, name="site")
     thread.start()
     try:
