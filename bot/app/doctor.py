@@ -107,9 +107,7 @@ def _readers(workspace: Workspace) -> list[Finding]:
         except StoreError:
             continue  # told with the accounts
         if count:
-            findings.append(
-                _info("readers", f"newsletter {name} has {count:,} reader{'s' * (count != 1)}")
-            )
+            findings.append(_info("readers", f"newsletter {name} has {count:,} reader{'s' * (count != 1)}"))
     return findings
 
 

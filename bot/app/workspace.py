@@ -220,8 +220,10 @@ class Workspace:
 
     def connect(self, name: str) -> Channel:
         """A channel as the mode wants it; the caller closes it. ConfigError says what is missing."""
-        if self.mode == "live":
-            return self.connect_live(name)
+        return self.connect_live(name) if self.mode == "live" else self.connect_outbox(name)
+
+    def connect_outbox(self, name: str) -> Channel:
+        """The channel's stand-in: what it is told to send becomes a file in ``outbox/``."""
         channel = self._connected(name)
         if isinstance(channel, MassChannel):
             return MassOutbox(channel, self.outbox_folder)

@@ -33,9 +33,9 @@ def show_before_live(seen: Examination) -> None:
     echo("\nBefore going live:")
     if seen.is_faulty:
         echo("- mend what has a ✗ above")
-    for finding in seen.before_live:
-        echo(f"- {finding.message}")
-    echo("Then: bot send-test --to you@your-domain, and bot go-live")
+    for finding in sorted(seen.before_live, key=lambda finding: finding.level != "block"):
+        echo(f"{'-' if finding.level == 'block' else '?'} {finding.message}")
+    echo("A - must be done, a ? is yours to judge. Then: bot send-test --to you@your-domain, bot go-live")
 
 
 def show_names(findings: Sequence[NameFinding]) -> None:

@@ -45,14 +45,15 @@ def write_mode(workspace: Path, mode: str) -> None:
 
 def with_mode(text: bytes, mode: str) -> bytes:
     """The bytes of a bot.toml with this mode; the line is put on top where there was none."""
+    bom = _BOM if text.startswith(_BOM) else b""
+    text = text.removeprefix(_BOM)
     table = _TABLE.search(text)
     found = _MODE.search(text, 0, table.start() if table else len(text))
     value = f'"{mode}"'.encode()
     if found:
-        return text[: found.start(2)] + value + text[found.end(2) :]
+        return bom + text[: found.start(2)] + value + text[found.end(2) :]
     line_end = b"\r\n" if b"\r\n" in text else b"\n"
-    bom = _BOM if text.startswith(_BOM) else b""
-    return bom + b"mode = " + value + 2 * line_end + text.removeprefix(_BOM)
+    return bom + b"mode = " + value + 2 * line_end + text
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
