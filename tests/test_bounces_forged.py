@@ -152,7 +152,7 @@ async def test_whom_too_many_unsigned_reports_are_about_is_told_by_every_command
     unsigned.arrive(about(addresses(12), text="again"), day=age - 1)
 
     asked = status(unsigned.here, state=None, channel=None, limit=1)
-    findings = await examine(unsigned.here, offline=True)
+    findings = (await examine(unsigned.here, offline=True)).findings
     unsigned.here.release()
     listed = bot("bounces", "--unsigned", workspace=unsigned.here.root)
 

@@ -18,9 +18,10 @@ import pytest
 from sqlalchemy import insert, update
 
 from bot.app.loop import LONGEST_NAP, nap
-from bot.app.preview import draft, trial_issue
+from bot.app.preview import draft
 from bot.app.publish import tick
 from bot.app.readers import add_reader
+from bot.app.send_test import compose_test
 from bot.app.words import Outgoing
 from bot.app.workspace import Workspace
 from bot.model import Issue, State
@@ -167,7 +168,7 @@ async def test_only_what_may_be_recorded_asks_what_the_readers_want(
     monkeypatch.setattr(workspace.audience, "wishes", watched)
 
     draft(workspace, (), newsletter=None, now=NOW - MINUTE)
-    trial_issue(workspace, newsletter="weekly", now=NOW - MINUTE)
+    compose_test(workspace, "editor@news.shelf.ngo", (), newsletter="weekly", now=NOW - MINUTE)
     assert asked == []
 
     await tick(workspace, NOW, dry_run=True)

@@ -137,9 +137,15 @@ def test_the_readme_leads_to_real_mail_and_real_posts(
         ('host = "smtp.example.org"', 'host = "localhost"'),
         ("port = 587", f'port = {mail.port}\nca_file = "{mail.certificate}"'),
         ('username = "weekly@news.shelf.ngo"', f'username = "{USER}"'),
-        *((f"# {line}", line) for line in ("[channels.mastodon]", 'type = "mastodon"', 'slots = ["Mon-Fri 12:30"')),
+        *(
+            (f"# {line}", line)
+            for line in ("[channels.mastodon]", 'type = "mastodon"', 'slots = ["Mon-Fri 12:30"')
+        ),
         ('# api_base_url = "https://mastodon.example.org"', f'api_base_url = "{mastodon.url}"'),
-        *((f"# {line}", line) for line in ("[channels.telegram]", 'type = "telegram"', 'slots = ["daily 18:00"]')),
+        *(
+            (f"# {line}", line)
+            for line in ("[channels.telegram]", 'type = "telegram"', 'slots = ["daily 18:00"]')
+        ),
         ('# chat = "@your_channel"', f'chat = "@weekly_shelf"\nbase_url = "{telegram.base_url}"'),
     )
     you.writes(
@@ -173,7 +179,9 @@ def test_the_readme_leads_to_real_mail_and_real_posts(
 
     # --- cron for a week: posts at their slots, and the dead address is given up after two issues
     second = you.here / "queue" / "second-story.md"
-    second.write_text((you.here / "queue" / "a-headline.md").read_text().replace("A headline", "Second story"))
+    second.write_text(
+        (you.here / "queue" / "a-headline.md").read_text().replace("A headline", "Second story")
+    )
     for hours in range(4, 24 * 8, 4):
         you.cron(friday + timedelta(hours=hours, minutes=3))
     assert [status.text for status in mastodon.statuses.values()][0].startswith("A headline")
@@ -185,7 +193,9 @@ def test_the_readme_leads_to_real_mail_and_real_posts(
     assert "left" in gone.lower() or "suppress" in gone.lower()
 
     print(f"{rehearsed} commands to the first rehearsal, {first_mail} to the first real mail,")
-    print(f"{sum(took for _, _, took in you.typed):.0f} s of commands, {time.monotonic() - started:.0f} s in all")
+    print(
+        f"{sum(took for _, _, took in you.typed):.0f} s of commands, {time.monotonic() - started:.0f} s in all"
+    )
 
 
 def mail_boxes(mail: MailServer) -> str:

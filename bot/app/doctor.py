@@ -3,41 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bot.app.before_live import before_live, missing_of
 from bot.app.hooks import statuses
 from bot.app.joining import refused_forms
 from bot.app.own_templates import template_findings
 from bot.app.pacing import halts, told
 from bot.app.publish import holds
-from bot.app.samples import approved_samples
 from bot.app.unsigned import told_of_unsigned
-from bot.app.workspace import Workspace, secret_name
-from bot.config import is_for_examples
+from bot.app.workspace import Workspace
 from bot.errors import StoreError
 from bot.files import is_open_to_others
-from bot.model import Finding, Item, Level
+from bot.model import Finding, Level
 
 
-async def examine(workspace: Workspace, *, offline: bool = False) -> list[Finding]:
-    """Settings, queue and templates; then each channel's own check, unless offline or in rehearsal."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examination:
+    """What was found, and what stands between here and live: nothing of that when it is live already."""
+
+    findings: tuple[Finding, ...]
+    before_live: tuple[Finding, ...] = ()
+
+    @property
+    def is_faulty(self) -> bool:
+        """Something that is set up does not work."""
+        return any(finding.level is Level.BLOCK for finding in self.findings)
+
+    @property
+    def forbids_live(self) -> bool:
+        """Live mode would stand still, or mail what nobody should get."""
+        return self.is_faulty or any(finding.level is Level.BLOCK for finding in self.before_live)
+
+
+async def examine(workspace: Workspace, *, offline: bool = False) -> Examination:
+    """Settings, queue and templates; then, unless offline, each channel's own check: in rehearsal too."""
     findings = [*_settings(workspace), *_queue(workspace), *template_findings(workspace)]
-    findings += _open_to_others(workspace)
-    if workspace.mode == "rehearsal":
-        findings.append(
-            _info(
-                "mode", 'Rehearsal: nothing leaves this computer. mode = "live" in bot.toml sends for real.'
-            )
-        )
-    findings += [*_missing_secrets(workspace), *_stops(workspace), *_paces(workspace), *_hooks(workspace)]
-    findings += [*_unsigned(workspace), *_signups(workspace)]
+    findings += [*_open_to_others(workspace), _mode(workspace)]
+    findings += [*_stops(workspace), *_paces(workspace), *_hooks(workspace)]
+    findings += [*_unsigned(workspace), *_signups(workspace), *_readers(workspace)]
+    missing = tuple(before_live(workspace))
+    if not offline:
+        checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
+        findings += [finding for found in checks for finding in found]
     if workspace.mode == "live":
-        findings += _live(workspace)
-    if offline:
-        return findings
-    checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
-    return [*findings, *(finding for found in checks for finding in found)]
+        return Examination(findings=(*findings, *missing))
+    return Examination(findings=tuple(findings), before_live=missing)
+
+
+def _mode(workspace: Workspace) -> Finding:
+    if workspace.mode == "live":
+        return _info("mode", "Live: what is due is sent for real")
+    return _info("mode", "Rehearsal: nothing leaves this computer. 'bot go-live' sends for real.")
 
 
 def _settings(workspace: Workspace) -> list[Finding]:
@@ -56,7 +74,6 @@ def _queue(workspace: Workspace) -> list[Finding]:
     items = "1 item" if len(queue.items) == 1 else f"{len(queue.items):,} items"
     findings = [_info("queue", f"{items} in {workspace.queue_folder}, {approved} approved")]
     findings += [Finding(level=Level.WARN, rule="queue.unreadable", message=str(e)) for e in queue.errors]
-    findings += _samples(queue.items, workspace.mode)
     return findings
 
 
@@ -68,17 +85,6 @@ def _open_to_others(workspace: Workspace) -> list[Finding]:
         for path in private
         if is_open_to_others(path)
     ]
-
-
-def _samples(items: Sequence[Item], mode: str) -> list[Finding]:
-    """Approved sample items: readers must never get them."""
-    samples = approved_samples(items)
-    if not samples:
-        return []
-    names = ", ".join(item.id for item in samples[:3]) + (", ..." if len(samples) > 3 else "")
-    words = f"{len(samples)} approved items are samples that come with the program ({names}); delete them"
-    level = Level.BLOCK if mode == "live" else Level.WARN
-    return [Finding(level=level, rule="doctor.samples", message=words)]
 
 
 def _stops(workspace: Workspace) -> list[Finding]:
@@ -93,20 +99,16 @@ def _stops(workspace: Workspace) -> list[Finding]:
     ]
 
 
-def _live(workspace: Workspace) -> list[Finding]:
-    """What a first real send is likely to forget."""
-    findings = [_info("mode", "Live: what is due is sent for real")]
-    for name, newsletter in workspace.settings.newsletters.items():
-        domain = newsletter.sender.rpartition("@")[2].rstrip(">")
-        if is_for_examples(domain):
-            words = f"newsletter {name}: the sender's domain {domain} is a name for examples; write your own"
-            findings.append(_warn("sender", words))
+def _readers(workspace: Workspace) -> list[Finding]:
+    """How many each newsletter has; none is told before going live."""
+    findings = []
+    for name in workspace.settings.newsletters:
         try:
             count = workspace.audience.count(name)
         except StoreError:
             continue  # told with the accounts
-        words = f"newsletter {name} has {count:,} reader{'s' * (count != 1)}"
-        findings.append(_info("readers", words) if count else _warn("readers", f"{words}: import some"))
+        if count:
+            findings.append(_info("readers", f"newsletter {name} has {count:,} reader{'s' * (count != 1)}"))
     return findings
 
 
@@ -158,32 +160,16 @@ def _hooks(workspace: Workspace) -> list[Finding]:
     return found
 
 
-def _missing_secrets(workspace: Workspace) -> list[Finding]:
-    """Secrets that a live run needs and nobody gave; with the name to put into ``.env``."""
-    level = Level.WARN if workspace.mode == "rehearsal" else Level.BLOCK
-    findings = []
-    if len(workspace.settings.secret_key.get_secret_value()) < 32:
-        findings.append(
-            _missing(level, "BOT_SECRET_KEY", "unsubscribe links cannot be signed for real readers")
-        )
-    for name in workspace.settings.channels:
-        findings += [
-            _missing(level, secret_name(name, secret), f"channel {name} cannot send")
-            for secret in workspace.options(name).missing()
-        ]
-    return findings
-
-
 async def _channel(workspace: Workspace, name: str) -> list[Finding]:
-    """What the channel says of itself; one that misses a secret was told already and is not asked."""
-    if workspace.mode == "live" and workspace.options(name).missing():
+    """What the channel's server says; one that nobody has set up is told before going live, and not asked."""
+    if missing_of(workspace, name):
         return []
-    channel = workspace.connect(name)
+    channel = workspace.connect_live(name)
     try:
         found = await channel.check()
     finally:
         await channel.close()
-    return found or ([] if workspace.mode == "rehearsal" else [_info("channel", f"{name} answers")])
+    return found or [_info("channel", f"{name} answers")]
 
 
 def _info(rule: str, message: str) -> Finding:
@@ -192,7 +178,3 @@ def _info(rule: str, message: str) -> Finding:
 
 def _warn(rule: str, message: str) -> Finding:
     return Finding(level=Level.WARN, rule=f"doctor.{rule}", message=message)
-
-
-def _missing(level: Level, variable: str, why: str) -> Finding:
-    return Finding(level=level, rule="doctor.secret", message=f"{variable} is empty: {why}. Put it into .env")

@@ -34,6 +34,11 @@ def wicket_for(
     """What a single mail to this address passes; None in a rehearsal."""
     if workspace.mode == "rehearsal":
         return None
+    return live_wicket_for(workspace, channel, address, patience=patience)
+
+
+def live_wicket_for(workspace: Workspace, channel: str, address: str, *, patience: float) -> Wicket:
+    """What a single mail passes that is really sent, whatever the mode."""
     rules = workspace.settings.pace_of(channel)
     return Wicket(workspace.pace, rules.account, rules, address=address, patience=patience)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def draft(
     """
     mailings = [workspace.newsletter(newsletter)] if newsletter else workspace.settings.mailings
     named = [workspace.item(name) for name in names]
-    issues = [issue for m in mailings if (issue := _issue(workspace, m, named, now)).items]
+    issues = [issue for m in mailings if (issue := next_issue(workspace, m, named, now)).items]
     items = {item.id: item for issue in issues for item in issue.items} or {item.id: item for item in named}
     if not items:
         raise NotFoundError(
@@ -70,7 +69,8 @@ def _posts(workspace: Workspace, items: Iterable[Item], *, named: bool, now: dat
                 yield Post(channel=posting.channel, slot=slot, item=item)
 
 
-def _issue(workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now: datetime) -> Issue:
+def next_issue(workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now: datetime) -> Issue:
+    """What a newsletter prints next, or would of the named items; without items when none waits."""
     known = history(workspace, now)
     items = tuple(named) or next_items(
         workspace.read_queue().items, mailing, known, now, zone=workspace.settings.publication.timezone
@@ -83,12 +83,3 @@ def _issue(workspace: Workspace, mailing: Newsletter, named: Sequence[Item], now
 def _slot(workspace: Workspace, slots: Sequence[str], now: datetime) -> datetime:
     """When it would go out: the date in a newsletter's head is that of its own slot."""
     return next_slot(parse_slots(slots), workspace.settings.publication.timezone, now) or now
-
-
-def trial_issue(workspace: Workspace, *, newsletter: str | None, now: datetime) -> Outgoing:
-    """The next issue as a test mail: said so in its subject, delivered outside the ledger."""
-    found = [o for o in draft(workspace, (), newsletter=newsletter, now=now) if isinstance(o.what, Issue)]
-    if not found:
-        raise NotFoundError("there is no newsletter to test in bot.toml")
-    message = replace(found[0].message, kind="test", subject=f"[Test] {found[0].message.subject}")
-    return replace(found[0], message=message)

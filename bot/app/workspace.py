@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -41,12 +42,17 @@ LEDGER = "ledger.sqlite3"
 
 
 class Workspace:
-    """One folder: bot.toml, queue/, templates/, state/, outbox/. ``readonly`` changes nothing there."""
+    """One folder: bot.toml, queue/, templates/, state/, outbox/. ``readonly`` changes nothing there.
 
-    def __init__(self, root: Path, *, readonly: bool = False) -> None:
+    With ``mode`` it is opened as it would be in that mode.
+    """
+
+    def __init__(
+        self, root: Path, *, readonly: bool = False, mode: Literal["rehearsal", "live"] | None = None
+    ) -> None:
         self.root = root
         self.readonly = readonly
-        self.settings: Settings = load_settings(root)
+        self.settings: Settings = load_settings(root, mode=mode)
         self._check_slots()
         _ = self.return_paths  # a mistake there is told before anything is done
 
@@ -213,30 +219,39 @@ class Workspace:
     # ------------------------------------------------------------------ building a channel
 
     def connect(self, name: str) -> Channel:
-        """A channel as configured, by itself; the caller closes it. ConfigError says what is missing."""
-        kind = self._kind(name, self.settings.channels[name])
-        context = ChannelContext(
-            name=name,
-            user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
-            site_url=self.settings.publication.site_url,
-            postal_address=self.settings.publication.postal_address,
-            return_path=self.return_paths.of_anybody if self.return_paths else None,
-            folder=self.root,
-        )
-        options = self.options(name)
-        if self.mode == "rehearsal":
-            channel = kind.connect(options, context)
-            if isinstance(channel, MassChannel):
-                return MassOutbox(channel, self.outbox_folder)
-            return Outbox(channel, self.outbox_folder)
-        for secret in options.missing():
+        """A channel as the mode wants it; the caller closes it. ConfigError says what is missing."""
+        return self.connect_live(name) if self.mode == "live" else self.connect_outbox(name)
+
+    def connect_outbox(self, name: str) -> Channel:
+        """The channel's stand-in: what it is told to send becomes a file in ``outbox/``."""
+        channel = self._connected(name)
+        if isinstance(channel, MassChannel):
+            return MassOutbox(channel, self.outbox_folder)
+        return Outbox(channel, self.outbox_folder)
+
+    def connect_live(self, name: str) -> Channel:
+        """The channel itself, in rehearsal too: what it is told to send is sent. The caller closes it."""
+        for secret in self.options(name).missing():
             raise ConfigError(
                 self.root / ".env",
                 secret_name(name, secret),
                 "is empty",
                 f"channel {name} cannot send without it",
             )
-        return kind.connect(options, context)
+        return self._connected(name)
+
+    def _connected(self, name: str) -> Channel:
+        newsletters = self.settings.newsletters.values()
+        context = ChannelContext(
+            name=name,
+            user_agent=f"Broadside/{bot.__version__} (+{self.settings.publication.site_url})",
+            site_url=self.settings.publication.site_url,
+            postal_address=self.settings.publication.postal_address,
+            senders=tuple(dict.fromkeys(n.sender for n in newsletters if n.channel == name)),
+            return_path=self.return_paths.of_anybody if self.return_paths else None,
+            folder=self.root,
+        )
+        return self._kind(name, self.settings.channels[name]).connect(self.options(name), context)
 
     def options(self, name: str) -> Options:
         """A channel's own options, checked by its type. ConfigError says what is wrong."""

@@ -13,6 +13,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+TEST_READER = "0" * 32  # whom the links of a test mail name: no subscriber has this id
 _PURPOSE = b"unsubscribe/1"
 _ID, _MAC = 16, 16
 _BLOCK = 64  # bytes that SHA-256 takes at a time

@@ -34,6 +34,11 @@ class Options(BaseModel):
         """The secrets without which nothing can be sent; a rehearsal works without them."""
         return tuple(name for name in self.secrets() if not getattr(self, name).get_secret_value())
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The servers that bot.toml names: one with a name for examples is not written yet."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -68,6 +73,7 @@ class ChannelContext:
     user_agent: str = "Broadside/0.1"
     site_url: str = ""
     postal_address: str = ""
+    senders: tuple[str, ...] = ()  # the From addresses of the newsletters that leave by it
     folder: Path = Path()  # files named in its options are looked for from here
     return_path: Callable[[str], str] | None = None  # by a reader's id: where their bounces go
 

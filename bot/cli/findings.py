@@ -10,6 +10,7 @@ import click
 from bot.cli.output import echo, print_table
 
 if TYPE_CHECKING:
+    from bot.app.doctor import Examination
     from bot.deliverability.finding import NameFinding
     from bot.model import Finding
 
@@ -22,6 +23,19 @@ def show_findings(findings: Iterable[Finding]) -> None:
         mark, colour = _MARKS[finding.level]
         click.secho(f"{mark} ", fg=colour, nl=False)
         echo(finding.message)
+
+
+def show_before_live(seen: Examination) -> None:
+    """What is still to do: a cross keeps it from going live, the rest is a person's to judge."""
+    if not (seen.forbids_live or seen.before_live):
+        echo("\nBefore going live: nothing is missing. Next: bot go-live")
+        return
+    echo("\nBefore going live:")
+    if seen.is_faulty:
+        echo("- mend what has a ✗ above")
+    for finding in sorted(seen.before_live, key=lambda finding: finding.level != "block"):
+        echo(f"{'-' if finding.level == 'block' else '?'} {finding.message}")
+    echo("A - must be done, a ? is yours to judge. Then: bot send-test --to you@your-domain, bot go-live")
 
 
 def show_names(findings: Sequence[NameFinding]) -> None:

@@ -39,12 +39,14 @@ GROUPS = {
     },
     "Channels and mail": {
         "doctor": ("setup", "What is configured, what is missing, which channel answers."),
-        "send-test": ("publishing", "Send the next issue to one address, as a test."),
+        "send-test": ("send_test", "Really send the next issue to one address, as a test."),
         "dkim": ("dkim", "Make, show and renew the key that signs the mail."),
         "templates": ("templates", "Which templates are yours; copy, compare, remove copies."),
         "hooks": ("hooks", "Other programs that are told what happens: list, retry, test."),
     },
     "Running": {
+        "go-live": ("going_live", "Examine, show what goes out next, ask, and set mode to live."),
+        "rehearse": ("going_live", "Set mode back to rehearsal: nothing leaves this computer."),
         "run": ("publishing", "Send what is due, again and again; --once for cron."),
         "serve": ("serve", "Serve the public pages: archive, subscribing, leaving."),
         "worker": ("worker", "Help 'bot run' send, on one of many machines (PostgreSQL)."),

@@ -51,11 +51,14 @@ def plan_command(workspace: Path, days: int, now_text: str | None, everything: b
         warn(line)
     if until := _rehearsed_until(here, now):
         click.echo(f"Rehearsed up to {when(until)} already; 'bot forget-rehearsal' takes that back.")
-    _show_moments([row for moment, plan in seen.moments for row in _rows(moment, plan)], days, everything)
+    show_moments(
+        [row for moment, plan in seen.moments for row in moment_rows(moment, plan)], days, everything
+    )
     _show_waiting(seen.waiting, everything)
 
 
-def _show_moments(rows: list[tuple[object, ...]], days: int, everything: bool) -> None:
+def show_moments(rows: list[tuple[object, ...]], days: int, everything: bool) -> None:
+    """A screen of them, or all."""
     if not rows:
         click.echo(f"Nothing goes out in the next {plural(days, 'day')}.")
         return
@@ -65,7 +68,8 @@ def _show_moments(rows: list[tuple[object, ...]], days: int, everything: bool) -
         click.echo(f"{plural(len(rows) - len(shown), 'more slot')}: bot plan --all")
 
 
-def _rows(moment: datetime, plan: Plan) -> Iterator[tuple[object, ...]]:
+def moment_rows(moment: datetime, plan: Plan) -> Iterator[tuple[object, ...]]:
+    """What goes out at that moment, a row for each."""
     for issue in plan.issues:
         yield when(moment), issue.newsletter, f"issue {issue.number}: {plural(len(issue.items), 'item')}"
     for post in plan.posts:

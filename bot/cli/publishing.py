@@ -301,29 +301,3 @@ def _warn_left_out(outgoing: Iterable[Outgoing]) -> None:
     """The items that stay out of their issue, and why."""
     for line in (line for out in outgoing for line in out.left_out):
         warn(line)
-
-
-@click.command("send-test")
-@click.option("--to", "address", required=True, help="The address that gets the test.")
-@click.option("--newsletter", help="Default: the first one in bot.toml.")
-@click.option("--now", "now_text", help="As if it were this time.")
-@dry_run_option
-@click.pass_obj
-def send_test_command(
-    workspace: Path, address: str, newsletter: str | None, now_text: str | None, dry_run: bool
-) -> None:
-    """Send the next issue to one address, marked as a test.
-
-    The account's pace counts it; the ledger does not.
-    """
-    from bot.app.trial import send_trial
-
-    here = opened(workspace, readonly=True)
-    if here.mode == "live" and not dry_run:
-        here = opened(workspace)  # the account's pace counts it
-    receipt = asyncio.run(
-        send_trial(
-            here, address, newsletter=newsletter, now=now_of(here, now_text, dry_run=True), dry_run=dry_run
-        )
-    )
-    echo(receipt)

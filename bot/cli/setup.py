@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bot.cli.findings import show_findings, show_names
+from bot.cli.findings import show_before_live, show_findings, show_names
 from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, json_option, print_json
 
 if TYPE_CHECKING:
+    from bot.app.doctor import Examination
     from bot.app.workspace import Workspace
     from bot.deliverability.finding import NameFinding
-    from bot.model import Finding
 
 
 @click.command("init")
@@ -64,7 +64,10 @@ def init_command(folder: Path, sample: bool, dry_run: bool) -> None:
 def doctor_command(
     workspace: Path, offline: bool, dns: bool, resolver: str, addresses: tuple[str, ...], as_json: bool
 ) -> None:
-    """What is configured, what is missing, which channel answers. Sends nothing. Exit code 1 on a fault.
+    """What is configured, what is missing, which channel answers: in rehearsal too. Sends nothing.
+
+    Each account that is set up is tried: encryption, login, rights, the sender. Exit code 1 when something
+    that is set up does not work; what is not filled in yet stands under "Before going live".
 
     With --dns: SPF, DKIM, DMARC, the names of addresses, who takes the bounces, the mail server's
     certificate; and the record to publish, word for word.
@@ -74,26 +77,28 @@ def doctor_command(
     if (resolver or addresses) and not dns:
         raise click.UsageError("--resolver and --address belong to --dns.")
     here = opened(workspace, readonly=True)
-    findings, names = asyncio.run(_examined(here, offline, dns, resolver, addresses))
+    seen, names = asyncio.run(_examined(here, offline, dns, resolver, addresses))
     if as_json:
-        print_json([*findings, *names])
+        print_json([*seen.findings, *seen.before_live, *names])
     else:
-        show_findings(findings)
+        show_findings(seen.findings)
+        if here.mode == "rehearsal":
+            show_before_live(seen)
         if names:
             show_names(names)
-    if any(finding.level == "block" for finding in (*findings, *names)):
+    if seen.is_faulty or any(name.level == "block" for name in names):
         sys.exit(1)
 
 
 async def _examined(
     here: Workspace, offline: bool, dns: bool, resolver: str, addresses: Sequence[str]
-) -> tuple[list[Finding], list[NameFinding]]:
+) -> tuple[Examination, list[NameFinding]]:
     """Names are asked for only when somebody wants it."""
     from bot.app.deliverability import examine_names
     from bot.app.doctor import examine
     from bot.deliverability.names import Dns
 
-    findings = await examine(here, offline=offline)
+    seen = await examine(here, offline=offline)
     if not dns:
-        return findings, []
-    return findings, await examine_names(here, Dns(resolver), now=datetime.now(UTC), addresses=addresses)
+        return seen, []
+    return seen, await examine_names(here, Dns(resolver), now=datetime.now(UTC), addresses=addresses)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -36,8 +36,11 @@ _MAKE_ONE = (
 )
 
 
-def load_settings(workspace: Path) -> Settings:
-    """The settings of a workspace. Raises ConfigError with file, key, problem and advice."""
+def load_settings(workspace: Path, *, mode: Literal["rehearsal", "live"] | None = None) -> Settings:
+    """The settings of a workspace, as they are or would be in ``mode``.
+
+    Raises ConfigError with file, key, problem and advice.
+    """
     file = workspace / FILE
     if not file.is_file():
         raise ConfigError(
@@ -52,6 +55,8 @@ def load_settings(workspace: Path) -> Settings:
     except SettingsError as error:
         advice = 'lists are written as JSON: ["one", "two"]'
         raise ConfigError(file.with_name(".env"), "", f"cannot be read: {error}", advice) from error
+    if mode:
+        settings = settings.model_copy(update={"mode": mode})
     _check_together(settings, file)
     return settings
 
@@ -118,7 +123,8 @@ def _check_together(settings: Settings, file: Path) -> None:
     _check_paces(settings, file)
     _check_hooks(settings, file)
     if settings.mode == "live":
-        _check_live(settings, file)
+        for problem in _problems_of_live(settings, file):
+            raise problem
 
 
 def _check_paces(settings: Settings, file: Path) -> None:
@@ -156,13 +162,14 @@ def _check_hooks(settings: Settings, file: Path) -> None:
         elif settings.mode == "live":
             raise ConfigError(".env", secret, "is empty: no call could be signed", _MAKE_ONE)
         url = urlsplit(table.url)
-        if settings.mode == "live" and url.scheme != "https" and not _is_loopback(url.hostname or ""):
+        if settings.mode == "live" and url.scheme != "https" and not is_loopback(url.hostname or ""):
             raise ConfigError(
                 file, f"hooks.{name}.url", "is not https", "only a program on this computer may have http"
             )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether what is said to this host never leaves the computer."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -174,23 +181,36 @@ def is_for_examples(host: str) -> bool:
     return bool(re.search(r"(^|\.)(example(\.(org|com|net))?|invalid|test|localhost)$", host.lower()))
 
 
-def _check_live(settings: Settings, file: Path) -> None:
+def problems_before_live(settings: Settings, workspace: Path) -> list[ConfigError]:
+    """Every setting that live mode would refuse, whatever the mode is now."""
+    file = workspace / FILE
+    problems = list(_problems_of_live(settings, file))
+    try:
+        _check_hooks(settings.model_copy(update={"mode": "live"}), file)
+    except ConfigError as error:
+        problems.append(error)
+    return problems
+
+
+def _problems_of_live(settings: Settings, file: Path) -> Iterator[ConfigError]:
     if len(settings.secret_key.get_secret_value()) < 32:
-        raise ConfigError(
+        yield ConfigError(
             ".env",
             "BOT_SECRET_KEY",
             "is missing or shorter than 32 characters",
             "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
-    if settings.newsletters and not settings.publication.postal_address.strip():
-        raise ConfigError(
+    if not settings.newsletters:
+        return
+    if not settings.publication.postal_address.strip():
+        yield ConfigError(
             file, "publication.postal_address", "is empty", "every newsletter must say where its sender lives"
         )
     host = urlsplit(settings.publication.site_url).hostname or ""
-    if settings.newsletters and not settings.publication.site_url.startswith("https://"):
-        raise ConfigError(file, "publication.site_url", "is not https", "one-click unsubscribing needs https")
-    if settings.newsletters and is_for_examples(host):
-        raise ConfigError(
+    if not settings.publication.site_url.startswith("https://"):
+        yield ConfigError(file, "publication.site_url", "is not https", "one-click unsubscribing needs https")
+    if is_for_examples(host):
+        yield ConfigError(
             file,
             "publication.site_url",
             f"{host} is a name for examples",

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from bot.app import joining, preferences
 from bot.audience.confirming import form_stamp, read_confirm_token
-from bot.audience.tokens import read_unsubscribe_token
+from bot.audience.tokens import TEST_READER, read_unsubscribe_token
 from bot.model import Newsletter
 from bot.rendering.languages import long_date
 from bot.web.describing import CONFIRM, LEAVE, PREFER, SUBSCRIBE, page
@@ -198,8 +198,11 @@ class _Desk:
     def leave_page(self, request: Request, newsletter: str, token: str) -> Response:
         """The same page for whoever has left already: it says nothing about anybody."""
         lang = self._language_of(request, newsletter)
-        if self._reader(newsletter, token) is None:
+        reader = self._reader(newsletter, token)
+        if reader is None:
             return self._refused(lang, 400, "forged")
+        if reader == TEST_READER:
+            return self._told_of_test(lang, "leave")
         return self.pages.private(
             "unsubscribe",
             lang,
@@ -215,6 +218,8 @@ class _Desk:
         reader = self._reader(newsletter, token)
         if reader is None:
             return self._refused(lang, 400, "forged")
+        if reader == TEST_READER:
+            return self._told_of_test(lang, "leave")
         self.pages.workspace.leaving.unsubscribe(
             reader, newsletter, now=self.clock(), means=means, ip=self._network(request)
         )
@@ -236,6 +241,8 @@ class _Desk:
         reader = self._reader(newsletter, token)
         if reader is None:
             return self._refused(lang, 400, "forged")
+        if reader == TEST_READER:
+            return self._told_of_test(lang, "prefer")
         kept = self.pages.workspace.leaving.preferences(reader, newsletter)
         if kept is None:
             return self._refused(lang, 410, "gone")
@@ -263,7 +270,7 @@ class _Desk:
 
     def change(self, request: Request, newsletter: str, token: str, fields: FormData) -> Response:
         reader = self._reader(newsletter, token)
-        if reader is not None:
+        if reader is not None and reader != TEST_READER:
             lang = _text(fields, "lang")
             wish = preferences.Wish(
                 lang=lang if lang in self.pages.layout.languages else "",
@@ -284,6 +291,10 @@ class _Desk:
             "reading-safely", lang, others=self.pages.others("/reading-safely/", lang)
         )
         return self.pages.public(request, body, lang)
+
+    def _told_of_test(self, lang: str, what: str) -> Response:
+        """A link of a test mail says what it does in the real one, and changes nothing."""
+        return self.pages.private("test-link", lang, what=what, masthead="", signup=False)
 
     def _reader(self, newsletter: str, token: str) -> str | None:
         keys = self.pages.workspace.settings.signing_keys

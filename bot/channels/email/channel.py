@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from email.utils import parseaddr
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
 from bot.channels.base import ChannelContext, Limits, Reader, Request
+from bot.channels.email.addresses import mail_address
 from bot.channels.email.compiled import Compiled, compile_message
 from bot.channels.email.courier import Courier
 from bot.channels.email.dkim import Signer
@@ -23,6 +25,8 @@ from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
 from bot.model import Delivery, Finding, Level, Message, Receipt, Recipient
 
 TYPE = "email"
+NOBODY = "0" * 32  # the id of no reader
+LONGEST_LOOK = 15.0  # seconds that "bot doctor" waits for each answer: somebody sits before it
 _COMPILED = 16  # messages kept ready: an issue in its languages and variants
 
 
@@ -74,20 +78,38 @@ class EmailChannel:
         )
 
     async def check(self) -> list[Finding]:
-        """Connect to each server, encrypt, log in, say goodbye; and whether we can sign."""
+        """Connect to each server, encrypt, log in, name the sender, take it back; and whether we can sign."""
         found = await asyncio.gather(*(self._look(relay) for relay in self._relays()))
         if any(findings[0].level is not Level.BLOCK for findings in found):  # the others stand in
             found = [[_milder(finding) for finding in findings] for findings in found]
         return [*chain(*found), *self._signing_findings()]
 
     async def _look(self, relay: Relay) -> list[Finding]:
+        brisk = replace(relay.server, timeout=min(relay.server.timeout, LONGEST_LOOK))
         try:
-            session = await Desk(relay=relay).open()
+            session = await Desk(relay=replace(relay, server=brisk)).open()
         except DeliveryError as error:
-            return [Finding(level=Level.BLOCK, rule="email.unreachable", message=f"{self.name}: {error}")]
-        findings = self._findings(relay.server, session)
-        await session.close()
-        return findings
+            return [self._fault("unreachable", relay.server, error)]
+        try:
+            for sender in self._envelope_senders():
+                await session.try_sender(sender)
+            return self._findings(relay.server, session)
+        except DeliveryError as error:
+            return [self._fault("sender", relay.server, error)]
+        finally:
+            await session.close()
+
+    def _fault(self, rule: str, server: Server, error: DeliveryError) -> Finding:
+        place = "" if str(server) in str(error) else f"{server}: "
+        return Finding(level=Level.BLOCK, rule=f"email.{rule}", message=f"{self.name}: {place}{error}")
+
+    def _envelope_senders(self) -> tuple[str, ...]:
+        """Whom the server hears as the sender of our newsletters; with return paths that of nobody."""
+        if self._context.senders and self._context.return_path:
+            return (self._context.return_path(NOBODY),)
+        own = self._options.envelope_sender
+        senders = dict.fromkeys(own or parseaddr(sender)[1] for sender in self._context.senders)
+        return tuple(mail_address(sender, what="the sender", blame=Blame.SENDER) for sender in senders)
 
     @property
     def connections(self) -> int:
@@ -171,7 +193,9 @@ class EmailChannel:
         login = f"logged in as {server.username}" if server.username else "no login"
         terms = session.terms
         size = f"up to {terms.largest} bytes an email" if terms.largest else "no size limit told"
-        summary = f"{self.name}: {server} answers; {link}, {login}, {size}"
+        senders = self._envelope_senders()
+        takes = f", takes mail from {', '.join(senders)}" if senders and not self._context.return_path else ""
+        summary = f"{self.name}: {server} answers; {link}, {login}, {size}{takes}"
         findings = [Finding(level=Level.INFO, rule="email.connected", message=summary)]
         if not (session.encryption or here):
             words = f"{self.name}: readers' addresses go to {server.host} in clear text"

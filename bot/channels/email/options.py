@@ -168,6 +168,10 @@ class Options(base.Options):
         return (*own, *(f"relays__{name}__password" for name in without))
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(place.host for place in self.places)
+
+    @property
     def places(self) -> tuple[Place, ...]:
         """The channel's own mail server first, then the further ones in the order of the file."""
         first = Place(

@@ -121,6 +121,13 @@ class Session:
             raise TemporaryFailure(f"{self._server} answered more than it was asked; nothing was sent")
         return cast(asyncio.Transport, transport)  # uvloop's is one in all but its ancestry
 
+    async def try_sender(self, address: str) -> None:
+        """Name the sender and take it back: no email, no reader. Raises as a refused email would."""
+        options = [] if address.isascii() else ["SMTPUTF8"]
+        with self._explained(Stage.SENDER):
+            await self._smtp.mail(address, options=options, encoding="utf-8")
+            await self._smtp.rset()
+
     async def close(self) -> None:
         """Say goodbye where somebody listens."""
         with suppress(aiosmtplib.SMTPException, OSError):

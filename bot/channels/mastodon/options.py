@@ -26,6 +26,10 @@ class Options(base.Options):
     max_characters: int = Field(default=0, ge=0, description="0: what the server says")
     timeout: float = Field(default=30.0, gt=0, description="seconds to wait for an answer")
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (urlsplit(self.api_base_url).hostname or "",)
+
     @field_validator("api_base_url")
     @classmethod
     def _is_an_origin(cls, value: str) -> str:
