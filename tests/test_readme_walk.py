@@ -185,7 +185,7 @@ def test_the_readme_leads_to_real_mail_and_real_posts(
     for days, hour, minute in ((0, 11, 3), (1, 11, 3), (3, 5, 33), (7, 2, 3), (7, 11, 3)):
         you.cron(friday.replace(hour=hour, minute=minute) + timedelta(days=days))
     assert [status.text.split(",")[0] for status in mastodon.statuses][:1] != []
-    assert len(telegram.sent) >= 2
+    assert len(telegram.messages) >= 2
     shown = you.types("bot subscribers show dead@example.test")
     assert "suppress" in shown.lower() or "stopped" in shown.lower()
     assert len(mail.mails("ana", count=2)) == 2
