@@ -2,7 +2,7 @@
 
 from bot.reader.editing import set_fields
 from bot.reader.folder import Queue, read_queue
-from bot.reader.items import parse_item, read_item
+from bot.reader.items import line_of, parse_item, read_item
 from bot.reader.names import item_id
 from bot.reader.writer import item_text
 
@@ -10,6 +10,7 @@ __all__ = [
     "Queue",
     "item_id",
     "item_text",
+    "line_of",
     "parse_item",
     "read_item",
     "read_queue",
