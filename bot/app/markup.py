@@ -79,7 +79,8 @@ def _first_of_each(found: Iterable[Remark]) -> Iterable[Remark]:
 
 
 def _name(tag: str) -> str:
-    return (re.findall(r"^</?([A-Za-z][A-Za-z0-9-]*)", tag) or [tag])[0].lower()
+    found = re.match(r"</?([A-Za-z][A-Za-z0-9-]*)", tag)
+    return (found[1] if found else tag).lower()
 
 
 def _advice(name: str) -> str:

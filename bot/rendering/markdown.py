@@ -1,7 +1,7 @@
 """An item's Markdown as HTML that can stand in a mail.
 
-Nothing an item says is ever markup of ours: HTML in it is text but for a few tags (``raw_html``), links lead to
-http, https and mailto only, pictures in the body become links (the mail loads nothing from elsewhere).
+Nothing an item says is ever markup of ours: HTML in it is text but for a few tags (``raw_html``), links lead
+to http, https and mailto only, pictures in the body become links (the mail loads nothing from elsewhere).
 """
 
 from __future__ import annotations

@@ -34,12 +34,13 @@ UNDERSTOOD = frozenset({*_PAIRED, *_EMPTY, "a"})
 _ELEMENTS = frozenset(
     """
     a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink
-    blockquote body br button canvas caption center cite code col colgroup data datalist dd del details dfn
-    dialog dir div dl dt em embed fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header
-    hgroup hr html i iframe img input ins kbd label legend li link main map mark marquee menu meta meter nav
-    nobr noframes noscript object ol optgroup option output p param picture plaintext pre progress q rb rp rt
-    rtc ruby s samp script search section select slot small source span strike strong style sub summary sup
-    svg table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr
+    blockquote body br button canvas caption center cite code col colgroup data datalist dd del details
+    dfn dialog dir div dl dt em embed fieldset figcaption figure font footer form frame frameset h1 h2
+    h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd label legend li link main map mark
+    marquee menu meta meter nav nobr noframes noscript object ol optgroup option output p param picture
+    plaintext pre progress q rb rp rt rtc ruby s samp script search section select slot small source
+    span strike strong style sub summary sup svg table tbody td template textarea tfoot th thead time
+    title tr track tt u ul var video wbr
     """.split()  # noqa: SIM905
 )
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]{0,30})((?:\s[^<>]{0,2000}|/)?)>")
