@@ -261,6 +261,7 @@ class Media:
     mime_type: str
     alt: str
     cid: str = ""  # its Content-ID within an email, without angle brackets
+    covered: bool = False  # shown only when touched: it belongs to an item with a content note
 
 
 class Form(StrEnum):

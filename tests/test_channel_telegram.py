@@ -9,6 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,15 @@ async def test_a_post_arrives_as_readers_see_it(channel: TelegramChannel, server
     assert [entity["type"] for entity in sent.entities] == ["bold", "text_link"]
     assert receipt.remote_id == str(sent.message_id)
     assert receipt.url == f"https://t.me/weekly_shelf/{sent.message_id}"
+
+
+async def test_a_covered_picture_is_hidden_until_it_is_touched(server: TelegramServer, picture: Path) -> None:
+    """A picture under a content note; others are shown at once."""
+    shown = with_picture(picture)
+    covered = replace(shown, media=(replace(shown.media[0], covered=True),))
+
+    assert (await sent_with(server, covered))["has_spoiler"] == "true"
+    assert "has_spoiler" not in await sent_with(server, shown)
 
 
 async def test_a_private_group_gets_a_link_for_its_members(server: TelegramServer) -> None:

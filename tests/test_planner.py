@@ -115,6 +115,19 @@ def test_items_go_by_priority_then_date_then_name():
         assert names(issue) == ["top", "a-new", "b-new", "b-old", "last"]
 
 
+def test_a_date_still_to_come_does_not_go_first():
+    """It is most likely a slip: such an item stands among those of today."""
+    items = [
+        item("slip", published=date(2027, 11, 20)),
+        item("new", published=FRIDAY.date()),
+        item("old"),
+    ]
+
+    (issue,) = made(items, [WEEKLY], running(), FRIDAY).issues
+
+    assert names(issue) == ["new", "slip", "old"]
+
+
 def test_printed_items_are_not_printed_again():
     """In this newsletter; another one may still have them."""
     other = replace(WEEKLY, name="digest")

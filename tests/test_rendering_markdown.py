@@ -18,10 +18,10 @@ SAFE_TAG = re.compile(r"</?[a-z0-6]+(?: (?:href|title|id|dir|lang|class|align|sc
     [
         "{{ config }} {% raw %}",
         r"C:\path\new",
-        "<!-- x -->",
+        "<!-- x",
         "<script>alert(1)</script>",
         '<img src="https://evil.example/p.gif">',
-        '<a href="https://e.org" onclick="x">y</a>',
+        '<a onclick="x">y</a>',
         "5 < 6 && 7 > 3",
     ],
 )

@@ -226,6 +226,40 @@ def test_the_summary_gives_way_sentence_by_sentence():
     assert post.shortened == ("summary: shortened at a sentence",)
 
 
+@pytest.mark.parametrize("characters", range(90, 260, 10))
+def test_a_shortened_summary_is_never_a_fragment(characters):
+    """ "Three years after it was…" says nothing, or the wrong thing: a whole sentence, or none."""
+    first = "Three years after it was signed, the treaty was ratified by the last of the twelve states."
+    post = mastodon(replace(ITEM, summary=f"{first} Inspections begin in May."), characters=characters)
+
+    assert ELLIPSIS not in post.text
+    assert ("Three years" in post.text) == (first in post.text)
+
+
+def test_thai_has_no_sentence_marks_and_ends_at_a_space():
+    """A space is where a thought ends there; without it no Thai summary would ever be shortened."""
+    thai = "กฎหมายใหม่คุ้มครองแรงงานประมงทุกคน ครอบคลุมแรงงานข้ามชาติด้วย " * 8
+    post = mastodon(replace(ITEM, lang="th", summary=thai.strip()), characters=300)
+
+    assert f"ด้วย{ELLIPSIS}" in post.text or f"ทุกคน{ELLIPSIS}" in post.text
+
+
+def test_a_picture_under_a_content_note_is_covered(pictured):
+    """Where a service has no content note of its own, the picture is hidden until it is touched."""
+    noted = replace(pictured, content_warning="Mentions confinement")
+
+    assert telegram(noted).media[0].covered
+    assert not telegram(pictured).media[0].covered
+
+
+@pytest.mark.parametrize("text", ["We are #1 again", "Case #123", "＃1"])
+def test_a_number_with_a_hash_is_no_hashtag(text):
+    """Servers differ in what they take for a tag; none takes this."""
+    assert regex.search(r"[#＃]\w", disarmed(text)) is None
+    assert disarmed(text).replace("\u2060", "") == text
+    assert hashtags(["1", "2026", "#1"]) == ()
+
+
 def test_then_what_surrounds_the_title_and_the_title_last():
     """Link and source stay when summary and hashtags have gone."""
     item = replace(ITEM, title="Ports protocol " * 20)
@@ -330,15 +364,15 @@ def test_the_shipped_templates_fit_any_limit(item, characters):
 @pytest.mark.parametrize(
     ("written", "published"),
     [
-        ("#1 *x* @user", "#1 *x* @\u2060user"),
+        ("#1 *x* @user", "#\u20601 *x* @\u2060user"),
         ("by @user@example.org, ＠user", "by @\u2060user@example.org, ＠\u2060user"),
         ("C#minor #BlueHeart ＃平和", "C#\u2060minor #\u2060BlueHeart ＃\u2060平和"),
-        ("info@unodc.org @ 5 p.m. # 100% #30", "info@unodc.org @ 5 p.m. # 100% #30"),
+        ("info@unodc.org @ 5 p.m. # 100% #30", "info@unodc.org @ 5 p.m. # 100% #\u206030"),
         ("https://example.org/@user#part (@x)", "https://example.org/@user#part (@\u2060x)"),
     ],
 )
 def test_an_items_words_never_mention_anybody(written, published):
-    """Nor make hashtags; addresses, links and numbers stay as they are."""
+    """Nor make hashtags, not of numbers either; addresses and links stay as they are."""
     assert disarmed(written) == published
 
 

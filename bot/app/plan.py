@@ -18,7 +18,7 @@ def outlook(workspace: Workspace, now: datetime, *, days: int) -> Outlook:
     blocked = frozenset(
         item.id
         for item in items
-        if item.status is Status.APPROVED and blocking(item, now, mode=workspace.mode)
+        if item.status is Status.APPROVED and blocking(item, now, workspace.settings)
     )
     return forecast(
         items,

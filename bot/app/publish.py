@@ -23,7 +23,7 @@ from bot.app.words import Outgoing, issue_variants, issue_words, post_words
 from bot.app.workspace import STOP_FILE, Workspace
 from bot.audience.tokens import unsubscribe_tokens
 from bot.channels.base import MassChannel
-from bot.config import FILE
+from bot.config import FILE, Settings
 from bot.errors import DeliveryError, StoreError, UserError, fault_of
 from bot.model import History, Issue, Item, Level, Plan, Post, State, Status
 from bot.planner import plan as make_plan
@@ -199,7 +199,7 @@ def _planned(workspace: Workspace, queue: Queue, known: History, now: datetime) 
             zone=settings.publication.timezone,
             blocked=frozenset(blocked),
         )
-        found = {item.id: why for item in _items(plan) if (why := blocking(item, now, mode=workspace.mode))}
+        found = {item.id: why for item in _items(plan) if (why := blocking(item, now, settings))}
         if not found:
             return plan, [str(error) for error in queue.errors] + list(blocked.values())
         blocked |= found
@@ -211,9 +211,9 @@ def _items(plan: Plan) -> Iterator[Item]:
     yield from (post.item for post in plan.posts)
 
 
-def blocking(item: Item, now: datetime, *, mode: str) -> str:
+def blocking(item: Item, now: datetime, settings: Settings) -> str:
     """Why a check stops the item; empty when none does."""
-    findings = item_findings(item, now.date(), mode=mode)
+    findings = item_findings(item, now.date(), settings)
     return next((str(finding) for finding in findings if finding.level is Level.BLOCK), "")
 
 

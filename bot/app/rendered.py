@@ -8,6 +8,7 @@ from functools import partial
 
 from bot.app.archive import Archive, Edition, Shelf, Story
 from bot.app.layout import Layout
+from bot.app.markup import markup_findings
 from bot.app.site import Site
 from bot.app.syndication import whole
 from bot.app.words import post_words
@@ -23,6 +24,7 @@ def rendering_findings(workspace: Workspace, item: Item, now: datetime) -> Itera
     if reason := plain_because(item.body):
         message = f"the text {reason}; it is shown as plain paragraphs; simplify or shorten it"
         yield Finding(level=Level.WARN, rule="body.plain", message=message, path=item.path)
+    yield from markup_findings(item)
     for part, make in _parts(workspace, item, now):
         if problem := _problem(make):
             message = f"{part} cannot be made: {problem}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import click
 
 from bot.cli.opening import opened
 from bot.cli.output import dry_run_option, echo, json_option, plain, plural, print_json, print_table, when
+from bot.model import Finding
 from bot.printable import printable
 
 if TYPE_CHECKING:
@@ -132,9 +133,7 @@ def check_command(workspace: Path, items: tuple[str, ...], as_json: bool) -> Non
             }
         )
     else:
-        for finding in result.findings:
-            click.secho(f"{finding.level}: ", fg="red" if finding.level == "block" else "yellow", nl=False)
-            echo(str(finding))
+        _print_findings(result.findings)
         _tell(result.errors)
         unreadable = len(result.errors)
         echo(f"{plural(result.checked, 'item')} checked, {result.blocked} blocked, {unreadable} unreadable")
@@ -173,15 +172,15 @@ def add_command(
 
     It is added as a draft: nothing is published before an editor approves it.
     """
-    from bot.app.items import add_item, add_text
+    from bot.app.items import add_item, add_text, added_findings
 
     here = opened(workspace, readonly=dry_run)
     if file:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
         name = "" if str(file) == "-" else file.stem
-        path = add_text(here, text, name=name, dry_run=dry_run)
+        item = add_text(here, text, name=name, dry_run=dry_run)
     elif title and url:
-        path = add_item(
+        item = add_item(
             here,
             title=title,
             url=url,
@@ -195,22 +194,39 @@ def add_command(
         )
     else:
         raise click.UsageError("Give a FILE, '-' for standard input, or both --title and --url.")
-    echo(f"{'Would save' if dry_run else 'Saved'} {path} as a draft; nothing is published.")
-    echo(f"Next: bot approve {path.stem}")
+    echo(f"{'Would save' if dry_run else 'Saved'} {item.path} as a draft; nothing is published.")
+    _print_findings(added_findings(here, item))
+    echo(f"Next: bot approve {item.id}")
 
 
 @click.command("approve")
 @click.argument("items", nargs=-1, required=True)
 @click.option("--by", default="", envvar="BOT_EDITOR", help="Who approves; default: your login name.")
+@click.option("--duplicate-ok", is_flag=True, help="Also a story that is in the queue or went out already.")
 @dry_run_option
 @click.pass_obj
-def approve_command(workspace: Path, items: tuple[str, ...], by: str, dry_run: bool) -> None:
-    """Approve ITEMS: only approved items ever go out. A blocked item cannot be approved."""
-    from bot.app.items import approve
+def approve_command(
+    workspace: Path, items: tuple[str, ...], by: str, duplicate_ok: bool, dry_run: bool
+) -> None:
+    """Approve ITEMS: only approved items ever go out. A blocked item cannot be approved.
+
+    A story that is in the queue or went out already is asked about; without a terminal it is not approved.
+    """
+    from bot.app.items import approval_findings, approve, is_duplicate
 
     here = opened(workspace, readonly=dry_run)
-    for done in approve(here, items, by=by, today=date.today(), dry_run=dry_run):  # noqa: DTZ011 - a person's day
+    findings = approval_findings(here, items)
+    _print_findings(findings)
+    if any(map(is_duplicate, findings)) and not duplicate_ok and sys.stdin.isatty():
+        duplicate_ok = click.confirm("It looks like the same story. Approve it all the same?")
+    for done in approve(here, items, findings, by=by, duplicate_ok=duplicate_ok, dry_run=dry_run):
         echo(f"{'Would approve' if dry_run else 'Approved'} {done.id}: {done.title}")
+
+
+def _print_findings(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        click.secho(f"{finding.level}: ", fg="red" if finding.level == "block" else "yellow", nl=False)
+        echo(str(finding))
 
 
 def _tell(errors: Iterable[Exception]) -> None:

@@ -16,7 +16,9 @@ Obstacle = tuple[str, datetime | None]  # why, and until when as far as that is 
 def ready_items(items: Iterable[Item], scene: Scene) -> list[Item]:
     """Items that may go out now, the most important first, then the newest."""
     free = [item for item in items if obstacle(item, scene) is None]
-    return sorted(free, key=lambda item: (-item.priority, -item.published.toordinal(), item.id))
+    # A date that is still to come is most likely a slip: it does not go before what is new today.
+    today = scene.local(scene.now).date()
+    return sorted(free, key=lambda item: (-item.priority, -min(item.published, today).toordinal(), item.id))
 
 
 def fitting(ready: Iterable[Item], schedule: Schedule, scene: Scene) -> list[Item]:

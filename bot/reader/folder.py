@@ -11,6 +11,8 @@ from bot.model import Item
 from bot.reader.cache import Cache, Outcome, Stamp, stamp_of
 from bot.reader.items import read_item
 
+_NO_STRAYS = frozenset({".md", ".png", ".jpg", ".jpeg", ".gif", ".webp"})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
@@ -33,6 +35,18 @@ def read_queue(folder: Path, *, cache: Path | None = None, cache_readonly: bool 
     if kept and (fresh or kept.has_gone_files):
         kept.remember({name: (stamps[name], outcome) for name, outcome in fresh.items()}, set(stamps))
     return _queue({**outcomes, **fresh})
+
+
+def stray_files(folder: Path) -> list[Path]:
+    """Files that somebody may take for items and nothing reads: "story.md.txt", not pictures."""
+    try:
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.name[0] != "." and path.suffix.lower() not in _NO_STRAYS and path.is_file()
+        )
+    except OSError:
+        return []
 
 
 def _stamps(folder: Path) -> dict[str, Stamp]:

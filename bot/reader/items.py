@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from bot.errors import QueueError
 from bot.model import Item
 from bot.reader import values
 from bot.reader.characters import is_clean_name
@@ -83,6 +84,25 @@ def parse_item(text: str, path: Path) -> Item:
         return _item(text, path)
     except Flaw as flaw:
         raise flaw.at(path) from flaw
+
+
+def lines_of(text: str) -> dict[str, int]:
+    """The line of the file on which each key stands, and under "body" the first one of the story.
+
+    Raises Flaw for a text that is no item.
+    """
+    parts = split(text)
+    lines = {name: line for name, (line, _) in read_fields(parts).entries.items()}
+    blank = _LEADING_BLANK_LINES.match(parts.body.replace("\r\n", "\n"))
+    return lines | {"body": parts.body_line + (blank[0].count("\n") if blank else 0)}
+
+
+def line_of(path: Path, key: str) -> int:
+    """The line of ``lines_of``; 0 where the file cannot be read or lacks the key."""
+    try:
+        return lines_of(read_text(path)).get(key, 0)
+    except (QueueError, Flaw):
+        return 0
 
 
 def item_id_of(path: Path) -> str:

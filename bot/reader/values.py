@@ -120,9 +120,19 @@ def _date_advice(text: str) -> str:
         guesses = [(found[4], found[5], found[6])]
     else:
         guesses = [(found[3], found[2], found[1]), (found[3], found[1], found[2])]
-    days = [f"{y}-{int(m):02}-{int(d):02}" for y, m, d in guesses if 1 <= int(m) <= 12 and 1 <= int(d) <= 31]
-    spelled = " or ".join(dict.fromkeys(days)) or "2026-03-31"
+    days = [day for guess in guesses if (day := _calendar_day(*map(int, guess)))]
+    if not days:
+        return "there is no such day; write year-month-day with two digits each: 2026-03-31"
+    spelled = " or ".join(dict.fromkeys(days))
     return f"write {spelled}" + (", whichever you mean" if " or " in spelled else "")
+
+
+def _calendar_day(year: int, month: int, day: int) -> str:
+    """As it is to be written; empty when the calendar has no such day."""
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        return ""
 
 
 def language(node: Node, key: str) -> str:

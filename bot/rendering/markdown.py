@@ -1,7 +1,7 @@
 """An item's Markdown as HTML that can stand in a mail.
 
-Nothing an item says is ever markup of ours: HTML in it is text, links lead to http, https and mailto only,
-pictures in the body become links (the mail loads nothing from elsewhere).
+Nothing an item says is ever markup of ours: HTML in it is text but for a few tags (``raw_html``), links lead
+to http, https and mailto only, pictures in the body become links (the mail loads nothing from elsewhere).
 """
 
 from __future__ import annotations
@@ -18,11 +18,22 @@ from markupsafe import Markup
 from wcwidth import wcswidth
 
 from bot.rendering.parser import parsed, parser
+from bot.rendering.raw_html import Remark
 
 TOP_HEADING = 3  # h1 is the newsletter, h2 the item
 WIDE_TABLE = 34  # columns of text that still fit a narrow phone without breaking words
 
 _WORDS = ("text", "code_inline", "text_special")
+_MARKS = {
+    "strong_open": "**bold**",
+    "em_open": "*emphasis*",
+    "s_open": "~~struck~~",
+    "code_inline": "`code`",
+    "link_open": "[a link](…)",
+    "image": "![a picture](…)",
+    "heading_open": "# a heading",
+    "fence": "```",
+}
 _BREAKABLE = regex.compile(r"[\p{Line_Break=SA}\p{Line_Break=ID}\p{Line_Break=CJ}]")
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 _HIDES_ITS_HOST = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
@@ -72,6 +83,22 @@ def parse(markdown: str) -> list[Token]:
 def plain_because(markdown: str) -> str:
     """Why the body's marks are not read and it is shown as plain paragraphs; empty where they are."""
     return parsed(clean(markdown)).plain
+
+
+def remarks(markdown: str) -> tuple[Remark, ...]:
+    """The tags, comments and wordless pictures of a text, each with its line."""
+    return parsed(clean(markdown)).remarks
+
+
+def marks_in(text: str) -> tuple[str, ...]:
+    """What a text that nobody reads as Markdown would show of its marks: "**bold**", "[link](…)"."""
+    kinds = (
+        _MARKS.get(child.type if child.type != "link_open" or not child.info else "", "")
+        for token in parsed(clean(text)).tokens
+        for child in [token, *(token.children or ())]
+        if not child.meta.get("html")
+    )
+    return tuple(dict.fromkeys(filter(None, kinds)))
 
 
 def clean(text: str) -> str:

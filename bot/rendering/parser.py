@@ -22,6 +22,9 @@ from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.footnote.index import footnote_def
 
+from bot.rendering.flanking import UnspacedState
+from bot.rendering.raw_html import Remark, pair_tags, read_comment_block, read_tag, tags_in
+
 MAX_NESTING = 24  # a list adds two levels of HTML for each; the whole mail must stay below MJML's cap
 MAX_CHARACTERS = 60_000  # the largest mail has 95 kB
 MAX_MARKS = 6_000  # each may cost some 25 microseconds of every rendering
@@ -33,34 +36,46 @@ _BLANK_LINES = re.compile(r"\n[ \t]*\n")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parsed:
-    """The tokens of a text, and why its marks were not read; empty where they were."""
+    """The tokens of a text, why its marks were not read (empty where they were), and what to tell people."""
 
     tokens: list[Token]
     plain: str = ""
+    remarks: tuple[Remark, ...] = ()
 
 
 def parsed(text: str) -> Parsed:
     """The text's blocks; plain paragraphs where it is too large, too deep or not well nested."""
     reason = _too_much(text)
+    env: dict[str, list[Remark]] = {}
     if not reason:
         try:
-            tokens = parser().parse(text)
+            tokens = parser().parse(text, env)
         except _TooDeepError:
             reason = f"is nested deeper than {MAX_NESTING} levels"
         else:
             reason = _unfit(tokens)
-    return Parsed(tokens=list(_paragraphs(text)), plain=reason) if reason else Parsed(tokens=tokens)
+    if reason:
+        return Parsed(tokens=list(_paragraphs(text)), plain=reason, remarks=tuple(_tags_by_line(text)))
+    return Parsed(tokens=tokens, remarks=tuple(env.get("remarks", ())))
+
+
+def _tags_by_line(text: str) -> Iterator[Remark]:
+    for number, line in enumerate(text.split("\n"), 1):
+        yield from (Remark(kind="tag", text=tag, line=number) for tag in tags_in(line))
 
 
 @cache
 def parser() -> MarkdownIt:
-    """CommonMark with tables, notes, definitions and tasks; HTML is text."""
+    """CommonMark with tables, notes, definitions and tasks; of HTML the few tags that ``raw_html`` knows."""
     made = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING + 1})
     made.enable(["table", "strikethrough"])
     made.use(footnote_plugin).use(deflist_plugin)
     made.block.ruler.at("footnote_def", _note_outside_notes, {"alt": ["paragraph", "reference"]})
     made.block.ruler.at("reference", _reference_without_caret)
+    made.block.ruler.at("html_block", read_comment_block, {"alt": ["paragraph", "reference", "blockquote"]})
+    made.inline.ruler.at("html_inline", read_tag)
     made.core.ruler.after("inline", "tasks", _draw_boxes)
+    made.core.ruler.after("footnote_tail", "html_tags", pair_tags)
     made.inline.__class__ = _BoundedInline
     # Every link is read as one and its use decides; else "[x](javascript:y)" would stay in the text.
     made.validateLink = lambda url: True  # type: ignore[method-assign]
@@ -75,7 +90,10 @@ class _TooDeepError(Exception):
 
 
 class _BoundedInline(ParserInline):
-    """Reads what stands inside pictures and inline notes by itself again: here that has an end."""
+    """Reads what stands inside pictures and inline notes by itself again: here that has an end.
+
+    As the library's own, but for ``UnspacedState``.
+    """
 
     def parse(self, src: str, md: MarkdownIt, env: EnvType, tokens: list[Token]) -> list[Token]:
         depth = env.get("inline_depth", 0)
@@ -83,7 +101,11 @@ class _BoundedInline(ParserInline):
             raise _TooDeepError
         env["inline_depth"] = depth + 1
         try:
-            return super().parse(src, md, env, tokens)
+            state = UnspacedState(src, md, env, tokens)
+            self.tokenize(state)
+            for rule in self.ruler2.getRules(""):
+                rule(state)
+            return state.tokens
         finally:
             env["inline_depth"] = depth
 

@@ -20,7 +20,7 @@ from bot.model import Item, Media, Message
 from bot.rendering.bidi import directed, isolated, line
 from bot.rendering.languages import direction, fill, long_date
 from bot.rendering.pictures import read_picture
-from bot.rendering.shorten import at_sentences, at_words, graphemes
+from bot.rendering.shorten import at_sentences, at_words, graphemes, has_sentence_marks
 from bot.rendering.templates import Templates
 
 HASHTAGS = 3
@@ -28,8 +28,9 @@ LONGEST_HASHTAG = 40
 
 _WORD_JOINER = "\u2060"
 
-# A link stays as it is; elsewhere an "@" before a name, or a "#" before a word with a letter, is disarmed.
-_ARMED = regex.compile(r"[a-z][a-z0-9+.-]{0,30}://\S+|(?<![a-z0-9_])[@＠](?=\w)|[#＃](?=\w*\p{L})", regex.I)
+# A link stays as it is; elsewhere an "@" before a name, or a "#" before a word or a number, is disarmed: some
+# servers make a hashtag of "#1" too.
+_ARMED = regex.compile(r"[a-z][a-z0-9+.-]{0,30}://\S+|(?<![a-z0-9_])[@＠](?=\w)|[#＃](?=\w)", regex.I)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +117,8 @@ def _pictures(item: Item, alt_text: int) -> tuple[Media, ...]:
     if item.image_path is None:
         return ()
     picture = read_picture(item.image_path, item=item.path)
-    return (Media(path=picture.path, mime_type=picture.mime_type, alt=described(item, alt_text)),)
+    alt, covered = described(item, alt_text), bool(item.content_warning.strip())
+    return (Media(path=picture.path, mime_type=picture.mime_type, alt=alt, covered=covered),)
 
 
 def described(item: Item, alt_text: int) -> str:
@@ -133,7 +135,8 @@ def described(item: Item, alt_text: int) -> str:
 def shorten(words: Words, fits: Callable[[Words], bool], lang: str) -> tuple[Words | None, tuple[str, ...]]:
     """The longest words that fit, and what was shortened; None when nothing does.
 
-    First the summary gives way, sentence by sentence, then what surrounds the title, at last the title.
+    First the summary gives way, sentence by sentence: a part of one would say something else than its author.
+    Then what surrounds the title, at last the title.
     """
     if fits(words):
         return words, ()
@@ -156,7 +159,8 @@ def _steps(lang: str) -> Iterator[tuple[str, str, Callable[[Words], Sequence[obj
     """In which order the words give way, and how."""
     yield "summary", "shortened at a sentence", lambda words: at_sentences(words.summary, lang)
     yield "alt", "shortened at a sentence", lambda words: at_sentences(words.alt, lang)
-    yield "summary", "cut", lambda words: at_words(words.summary, least=30)
+    if not has_sentence_marks(lang):  # its spaces are where a thought ends
+        yield "summary", "cut", lambda words: at_words(words.summary, least=30)
     yield "alt", "cut", lambda words: at_words(words.alt, least=30)
     yield "summary", "left out", lambda words: ("",) if words.summary else ()
     yield "alt", "left out", lambda words: ("",) if words.alt else ()

@@ -25,8 +25,8 @@ _END = regex.compile(rf"(?V1)({_MARKS}+){_CLOSE}")
 _GREEK_END = regex.compile(rf"(?V1)([{_MARKS};]+){_CLOSE}")
 _GREEK = frozenset({"el", "ell"})
 
-# Thai writes sentences without a mark; its full stop belongs to abbreviations (พ.ศ.).
-_NO_FULL_STOP = frozenset({"th", "tha"})
+# Thai and Lao write sentences without a mark; their full stop belongs to abbreviations (พ.ศ.).
+_NO_FULL_STOP = frozenset({"th", "tha", "lo", "lao"})
 # "am 3. Oktober": a number with a full stop is an ordinal.
 _ORDINALS = frozenset(
     """
@@ -97,6 +97,11 @@ def at_words(text: str, *, least: int = 1) -> Cuts:
     """
     offsets = dict.fromkeys(end for end in _word_ends(text, least) if 0 < end < len(text))
     return Cuts(text, tuple(sorted(offsets, reverse=True)), ELLIPSIS)
+
+
+def has_sentence_marks(lang: str) -> bool:
+    """Whether the language ends its sentences with a mark; Thai and Lao leave a space."""
+    return lang.casefold().replace("_", "-").split("-")[0] not in _NO_FULL_STOP
 
 
 def sentence_ends(text: str, lang: str = "en") -> tuple[int, ...]:

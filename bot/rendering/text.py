@@ -27,6 +27,8 @@ _CLOSING = frozenset(
 # A line may break after these: Tibetan writes one after each syllable, Ethiopic one after each word, and the
 # zero-width space is there for it.
 _BREAKS = frozenset("\u0f0b\u1361\u200b")
+_SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾")
+_SUBSCRIPTS = str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
 
 
 def to_text(markdown: str, *, width: int = WIDTH) -> str:
@@ -201,6 +203,7 @@ def _inline(node: SyntaxTreeNode) -> str:
 def _line(tokens: Sequence[Token]) -> str:
     words: list[str] = []
     links: list[tuple[str, int]] = []
+    raised: list[int] = []
     for token in tokens:
         match token.type:
             case "link_open":
@@ -216,9 +219,20 @@ def _line(tokens: Sequence[Token]) -> str:
                 words.append(f"[{token.meta['id'] + 1}]")
             case "s_open" | "s_close":
                 words.append("~")
+            case "sup_open" | "sub_open":
+                raised.append(len(words))
+            case "sup_close" | "sub_close":
+                start = raised.pop()
+                words[start:] = [_raised("".join(words[start:]), token.tag)]
             case _:
                 words.append(token.content)
     return "".join(words)
+
+
+def _raised(words: str, tag: str) -> str:
+    """Figures as Unicode's raised or lowered ones, so that "10²" does not become 102; letters as they are."""
+    digits = _SUPERSCRIPTS if tag == "sup" else _SUBSCRIPTS
+    return words.translate(digits) if words and all(ord(char) in digits for char in words) else words
 
 
 def _link(words: str, url: str) -> str:

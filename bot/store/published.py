@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, Select, func, select
 
 from bot.model import State
 from bot.store.engine import reading
-from bot.store.schema import chunk, delivery, issue, printed
+from bot.store.schema import chunk, delivery, issue, printed, words
+from bot.store.words import from_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +47,14 @@ def read_published(engine: Engine, mode: str) -> Published:
     """What is recorded, planned, held back, cancelled or failed before anybody got it is not among it."""
     with reading(engine) as connection:
         return Published(issues=_issues(connection, mode), posts=_posts(connection, mode))
+
+
+def posted_addresses(engine: Engine, mode: str) -> dict[str, str]:
+    """Each item that was posted, with the address that its post led to."""
+    query = select(delivery.c.subject, words.c.body).join(words, words.c.digest == delivery.c.message)
+    with reading(engine) as connection:
+        rows = connection.execute(query.where(*_sent_posts(mode)))
+        return {row.subject: from_text(row.body).url for row in rows}
 
 
 def mark_of(engine: Engine, mode: str) -> tuple[object, ...]:

@@ -75,6 +75,8 @@ def _parameters(message: Message, options: Options, photo: Path | None) -> dict[
     else:
         parameters["text"] = message.text
     parameters["parse_mode"] = "HTML"
+    if photo and message.media[0].covered:
+        parameters["has_spoiler"] = True
     if not photo:
         parameters["link_preview_options"] = _link_preview(message.url, options)
     parameters |= {"disable_notification": True} if options.silent else {}
