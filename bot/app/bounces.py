@@ -214,7 +214,8 @@ class _Desk:
     def refused(self, letter: Refused) -> None:
         """A letter of the ledger that failed for good."""
         at_recipient = "refused the recipient" in letter.said
-        around = "after RCPT TO" if at_recipient else "after DATA"
+        at_data = "refused the email" in letter.said or "refused the finished email" in letter.said
+        around = "after RCPT TO" if at_recipient else "after DATA" if at_data else "after MAIL FROM"
         kind, code = judged(letter.said.partition(": ")[2] or letter.said, around=around)
         self._record(
             Bounce(
