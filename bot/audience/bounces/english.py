@@ -10,8 +10,8 @@ from __future__ import annotations
 from bot.audience.bounces.notation import alternatives
 
 _WORDS = {
-    "who": r"(?:user|recipient|mail ?box|account|address|addressee|person|customer|mail ?drop|local[ -]part"
-    r"|alias|member|username|inbox|login|subscriber|userid)",
+    "who": r"(?:users?|recipients?|mail ?box|account|address(?:es)?|addressee|person|customer|mail ?drop"
+    r"|local[ -]part|alias|member|username|inbox|login|subscriber|userid)",
     "kind": r"(?:(?:e-?mail|mail|local|destination|recipient|target|user|this|that|the|your|such|final|remote"
     r"|delivery|intended|smtp|virtual) ){0,4}",
     "part": r"(?:'s)?(?: name| address| account| id| part| mailbox| e-?mail)?",
@@ -35,7 +35,8 @@ PASSING = _theme(r"""
 try again(?: later)?\)?$
 host not found,? try again
 temporar(?:y|ily) (?:dns|name server|lookup|resolution|unable to (?:resolve|look)|failure in name)
-lookup failed temporarily|(?:host ?name|host|name server|mx|dns|a record) lookup (?:failure|timeout|timed out)$
+lookup failed temporarily
+(?:host ?name|host|name server|mx|dns|a record) lookup (?:failure|timeout|timed out)$
 (?:name server|dns server)[^.;]{0,60}(?:lookup failure|timed? ?-?out|not respond|unreachable)
 host lookup did not complete|lowest numbered mx record points to local
 servfail|name server (?:timeout|time-out|timed out)|dns (?:timeout|server failure)
@@ -60,16 +61,16 @@ must issue a starttls|certificate (?:verif|has expired|is not trusted)
 (?:sender|originator|return[ -]path|mail from|envelope from|from address|
   from domain)(?: ?:)?(?: ?@)?(?: (?:e-?mail|address|domain|name|user|of|host|verif\w{0,20}|is|was|has|been|
   not|an?|@)){0,6}:? ?(?:rejected|refused|denied|invalid|unknown|blocked|banned|does not|doesn't|not exist|
-  not found|must|required|verif\w{1,20}|not (?:allowed|permitted|accepted|valid|local|authorized)|couldn't|
-  could not|cannot|undeliverable|is unable)
+  not found|must|required|verif\w{1,20}|not (?:an? )?(?:allowed|permitted|accepted|valid|local|authorized)|
+  couldn't|  could not|cannot|undeliverable|is unable)
 (?:invalid|unknown|bad|illegal|unresolvable|unroutable|unverif\w{1,20}|blocked|prohibited|
   restricted) (?:sender|return[ -]path|originat|envelope|from\b)
 sender(?: ?-? ?id)? (?:verif|callout)|verif\w{0,20} (?:the |your )?sender|callback (?:setup|verif)
-\bfrom: ?(?:header|domain|address)|\bfrom[ -](?:header|domain|address)|(?:in|of) (?:the )?(?:message |to |from |
-  cc ){0,2}headers?\b
-(?:unknown|no such|invalid|non-?existent|bad) (?:user|domain|host|address|mailbox|account|recipient):? ?sender\b
-(?:your|client|sending|source|originating|ip)(?: ip| e-?mail| mail){0,2} (?:address|account)s?(?: @)? (?:is|was|
-  does|has|not|unknown|invalid|isn't|doesn't|cannot)
+\bfrom:? ?-?(?:header|domain|address)|(?:in|of) (?:the )?(?:message |to |from |cc ){0,2}headers?\b
+(?:unknown|no such|invalid|non-?existent|bad) (?:user|domain|host|address|mailbox|account|
+  recipient):? ?sender\b
+(?:your|client|sending|source|originating|ip)(?: ip| e-?mail| mail){0,2} (?:address|account)s?(?: @)? (?:is|
+  was|does|has|not|unknown|invalid|isn't|doesn't|cannot)
 (?:client|sending|source|originating|ip) (?:ip )?(?:address|domain|host):? (?:unknown|invalid|not)
 you are not (?:an? )?(?:valid|known|authori|allowed|permitted)|(?:user ?name|user) or password|password
 verif\w{0,20} failed for (?:the )?sender
@@ -103,8 +104,8 @@ exceeded? .{0,40}(?:connection|rate|messages? (?:per|limit)|per (?:hour|minute|d
 (?:message|mail|file) size (?:exceed|limit|is)|size (?:of (?:the|this|your) (?:message|mail))|
   message (?:size|length)
 larger than (?:the )?(?:current|maximum|allowed|limit|system|permitted)
-exceed\w{0,20} (?:the )?(?:maximum |fixed |administrative |allowed |permitted |max\.? ){0,4}(?:message|
-  mail|size|length|file)
+(?<!box )(?<!account )(?<!user )exceed\w{0,20} (?:the )?(?:maximum |fixed |administrative |allowed |
+  permitted |max\.? ){0,4}(?:message|mail|size|length|file)
 not rfc|non[ -]?rfc|rfc ?(?:2822|5322|5321|822|2821)[ -]?(?:compliant|violation|non)
 (?:multiple|duplicate|missing|malformed) (?:from|subject|date|message-id|header)|bare (?:lf|cr|newline|
   linefeed)s?
@@ -195,12 +196,14 @@ NOBODY = _theme(r"""
   no longer exist\w{0,20}|not (?:a |an )?(?:valid|local|real|recogni[sz]ed|registered|listed|existing|
   present|defined|deliverable|available here|correct|customer)|invalid|non-?exist\w{0,20}|un(?:recogni[sz]ed|
   registered|deliverable|routeable|routable)|no such|no longer (?:valid|in use|available|active|used|
-  recogni[sz]ed|here|on (?:this |our |the )?(?:server|system|host|domain)|with us)|(?:been )?(?:deleted|removed|closed|terminated|cancell?ed|
+  recogni[sz]ed|here|on (?:this |our |the )?(?:server|system|host|domain)|with us)|
+  (?:been )?(?:deleted|removed|closed|terminated|cancell?ed|
   discontinued|retired|purged)|isn't (?:valid|registered|known|listed)|can't be found|wasn't found|
-  wrong|incorrect|not in (?:our|use)|obsolete)
+  wrong|incorrect\b|not in (?:our|use)|obsolete)
 @[ .,:;)]{1,5}(?:is |was |user |address ){0,2}(?:unknown|not known|not found|does not exist|doesn't exist|
   no longer here|no longer exist|not (?:a )?valid)\b
 \brcpt[ :(<]{0,3}@[ :)>]{0,3}(?:does not|doesn't|is not|not (?:found|known)|unknown)
+wasn't found at (?:host|@)|unknown to address|@ (?:was not|wasn't) found
 no such (?:person|one|name)|nobody (?:by|with|named|here)|there is no one|no (?:one|body) (?:here )?(?:by|
   with) th(?:is|at) name
 doesn't have an? .{0,30}account|do(?:es)? not have an? .{0,30}account|not our (?:customer|user)

@@ -19,10 +19,13 @@ from bot.audience.bounces.verdict import Kind
 # Cisco's gateways put their own guess before what the other server said.
 _QUOTED = re.compile(r"(?s)^[245]\.\d\.\d{1,3} - .{0,60}?([45]\d\d[ -]'.*)")
 _HABIT = re.compile(
-    r"\b(?:(?:user|recipient) (?:is )?(?:unknown|not found)|(?:unknown|no such|invalid) (?:user|recipient))\b"
+    r"\b(?:(?:user|recipient) (?:is )?unknown|recipient (?:is )?not found"
+    r"|(?:unknown|no such|invalid) (?:user|recipient))\b"
 )
 # The filters of these two Japanese carriers answer so to whatever their customers do not wish to see.
 _FILTERS_SAY_SO = re.compile(r"(?i)\bmfsmax\b|\bdocomo\b|\bezweb\b|\bkddi\b")
+_ITSELF = re.compile(r"\b(?:unknown|no such|invalid) (?:user|recipient)[: ]{1,3}@")
+_NO_ANSWER = re.compile(r"\btime[d -]{0,2}out\b|\bnot? (?:answer|respon)")
 _NAMED = re.compile(r"<address>|@")
 _PAUSE = re.compile(r"\n[ \t]*\n|\n--|\n[ \t]*[_=*-]{5}")
 _SENTENCE = 150  # characters
@@ -72,8 +75,13 @@ def _kind(said: str, words: str, theme: Theme | None, code: str) -> Kind | None:
         return theme.kind if theme is Theme.DORMANT else by_code or theme.kind
     if theme not in _NO_PERSON:
         return theme.kind
-    unsure = code.startswith("4") or (theme is Theme.NO_HOST and codes.is_unsure_of_host(code))
-    return Kind.FULL if unsure else Kind.DEAD
+    if code.startswith("4") or (theme is Theme.NO_HOST and _is_perhaps_our_resolver(words, code)):
+        return Kind.FULL
+    return Kind.DEAD
+
+
+def _is_perhaps_our_resolver(words: str, code: str) -> bool:
+    return codes.is_unsure_of_host(code) or bool(_NO_ANSWER.search(words))
 
 
 def _confirms(said: str, words: str, theme: Theme | None, code: str) -> bool:
@@ -106,4 +114,5 @@ def _believed(said: str, words: str, around: str, code: str, stage: Stage | None
         return named is not None and not _FILTERS_SAY_SO.search(f"{said} {around}")
     more = phrases.theme(_HABIT.sub(" ", words)) is Theme.NOBODY  # than what everybody says
     exists = code[2:4] == "2."  # says the code: two that contradict each other
-    return more or (sure and not exists)
+    itself = not code and _ITSELF.search(words) is not None  # the reporter knows its own users
+    return more or itself or (sure and not exists)

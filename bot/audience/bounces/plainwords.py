@@ -46,7 +46,8 @@ konnte nicht zugestellt|n'a pas pu être|no pudo ser entregad|не (?:может
 """)
 _ANSWER = re.compile(r"(?m)(?:^|[\s:'(])[45]\d\d[ -]+(?:[45]\.\d{1,3}\.\d{1,3}\b|\S)")
 _FORWARDED = re.compile(
-    r"(?im)^[> ]*from:.{0,60}(?:mailer-?daemon|postmaster@|mail delivery sub)[^\n]*\n[> ]{0,8}[a-z][a-z-]{1,30}:"
+    r"(?im)^[> ]*from:.{0,60}(?:mailer-?daemon|postmaster@|mail delivery sub)[^\n]*\n"
+    r"[> ]{0,8}[a-z][a-z-]{1,30}:"  # a header among others, not a server's word
 )
 _COPY = _any(
     r"""
@@ -55,8 +56,9 @@ _COPY = _any(
 --[ -]*+(?:returned message|a copy|copy of|the (?:header|body|original)|enclosed|your (?:message|
   mail)|start of)
 --[ -]*+(?:undelivered|header|included|full|begin)
-(?:original|unsent|returned|bounced|your) (?:message|mail|
+(?:original|unsent|returned|bounced) (?:message|mail|
   e-?mail)(?: headers?)?(?: text)?(?: is)? ?(?:follows?|below|:|---)
+your (?:message|mail|e-?mail)(?: headers?)?(?: text)?(?: is)? ?(?:follows?|below|---)
 message headers? follows?|below is (?:a copy|the|your)|included is a copy|here is (?:a copy|the|your)
 the (?:header|body|text|first) of (?:the|your) (?:original )?(?:message|mail)
 (?:a |the )?copy of (?:the|your) (?:original )?(?:message|mail)|original headers?:|headers? (?:of the|
@@ -69,9 +71,10 @@ return-path: ?<|received: ?(?:from|by|\(|id)|dkim-signature: |arc-seal: |mime-ve
 _STILL_TRIES = _any(r"""
 warning message only|do not need to re-?send|will (?:continue|keep)(?: on)? (?:to (?:try|attempt)|trying|
   attempting)
-(?:has|have) (?:not yet|still not) been (?:delivered|sent)|not yet been delivered|delivery attempts will continue
-no action is required|will be (?:retried|re-?attempted|tried again)|is still (?:trying|being tried)
-eventually.{0,60}give up|further attempts will|(?:message|mail|delivery) (?:is|has been|was) delayed
+(?:has|have) (?:not yet|still not) been (?:delivered|sent)|not yet been delivered
+delivery attempts will continue|no action is required|will be (?:retried|re-?attempted|tried again)
+is still (?:trying|being tried)
+eventually.{0,60}give up|further attempts will
 """)
 _DELAY = _any(r"""
 will (?:try|retry)|further attempts|temporary (?:failure|problem|non-fatal)|(?:is|has been|was) delayed
@@ -85,6 +88,7 @@ _FINAL = _any(r"""
 permanent|given? up|giving up|failed|not going to try|undeliver|fatal errors|returned|expired
 could not be delivered to
 """)
+_OUR_WORDS = re.compile(r"(?im)^[> \t]{0,12}(?:subject:.*|from:[^\n@]{0,100}@[^\s@]{1,255}$)")
 _DELAYED = re.compile(
     r"(?i)\bdelay(?:ed)?\b|^warning:? |(?:temporary|still) .{0,40}(?:not|un)deliver|not yet delivered"
 )
@@ -138,13 +142,13 @@ def report_of(text: str) -> str:
         rest = re.sub(r"(?m)^[ ]?>[ ]?", "", text[forwarded.start() :])
         text = rest.partition("\n\n")[2] or rest
     found = _COPY.search(text)
-    return text[: found.start() if found else HEARD][:HEARD]
+    return _OUR_WORDS.sub("", text[: found.start() if found else HEARD][:HEARD])
 
 
 def told(text: str, ours: Collection[str] = ()) -> Iterator[Told]:
     """What is told of each address; where nothing tells more, one for the whole. ``ours``: see ``judged``."""
     own = report_of(text)
-    pieces = list(_by_address(own))
+    pieces = list(_by_address(own, ours))
     several = len(pieces) > 1  # then what is told of the one says nothing about the others
     found = [_judged(address, words, "" if several else own, ours) for address, words in pieces]
     if several and any(each.kind for each in found):
@@ -171,22 +175,22 @@ def others(ours: Collection[str], address: str | None) -> Collection[str]:
     return frozenset(ours) - {address, (address or "").rpartition("@")[2]}
 
 
-def _by_address(text: str) -> Iterator[tuple[str, str]]:
+def _by_address(text: str, ours: Collection[str]) -> Iterator[tuple[str, str]]:
     """The lines from one address to the next one, those of the same address together."""
     pieces: dict[str, list[str]] = {}
     current: list[str] = []
     for line in text.split("\n"):
         if _FIELDS.search(line):
             continue
-        if address := _meant(line):
+        if address := _meant(line, ours):
             current = pieces.setdefault(address, [])
         current.append(line)
     return ((address, "\n".join(lines)) for address, lines in pieces.items())
 
 
-def _meant(line: str) -> str | None:
+def _meant(line: str, ours: Collection[str]) -> str | None:
     """The address that a line speaks of, where it does not speak of the sender."""
     if "@" not in line or _OF_SENDER.search(line):
         return None
     found = [match[0].strip(".<>").lower() for match in _MAILBOX.finditer(line)]
-    return next((address for address in found if not _NOT_A_READER.search(address)), None)
+    return next((each for each in found if each not in ours and not _NOT_A_READER.search(each)), None)

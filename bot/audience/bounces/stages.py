@@ -1,7 +1,7 @@
 """At which step of a conversation a mail was refused, by the words of the reporter.
 
-What a server says at the greeting or at MAIL FROM it says of the sender, whatever its words are. At RCPT TO it
-speaks of the recipient. After DATA it has seen the mail, and filters answer whatever they like.
+What a server says at the greeting or at MAIL FROM it says of the sender, whatever its words are. At RCPT TO
+it speaks of the recipient. After DATA it has seen the mail, and filters answer whatever they like.
 """
 
 from __future__ import annotations
