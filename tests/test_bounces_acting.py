@@ -335,6 +335,25 @@ async def test_a_recipient_that_the_server_refuses_counts_too(tmp_path: Path) ->
     assert left == 2
 
 
+async def test_a_sender_that_the_server_refuses_costs_no_reader(tmp_path: Path) -> None:
+    """Whatever words it says it with, and where it speaks of our own domain at RCPT TO as well."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=3)
+        mail.fail("MAIL", "550 5.1.1 no such user")
+        mail.fail("RCPT", "550 5.1.2 Domain news.shelf.ngo does not exist")
+        workspace = Workspace(here)
+        await tick(workspace, NOW)
+
+        found = sweep_refusals(workspace, now=NOW + timedelta(minutes=1))
+        left = workspace.audience.count("weekly")
+        await workspace.close()
+        workspace.release()
+
+    assert set(found.kinds) <= {"sender"}
+    assert found.kinds
+    assert (dict(found.stopped), left) == ({}, 3)
+
+
 # --------------------------------------------------------------------------- the command
 
 

@@ -62,7 +62,7 @@ must issue a starttls|certificate (?:verif|has expired|is not trusted)
   from domain)(?: ?:)?(?: ?@)?(?: (?:e-?mail|address|domain|name|user|of|host|verif\w{0,20}|is|was|has|been|
   not|an?|@)){0,6}:? ?(?:rejected|refused|denied|invalid|unknown|blocked|banned|does not|doesn't|not exist|
   not found|must|required|verif\w{1,20}|not (?:an? )?(?:allowed|permitted|accepted|valid|local|authorized)|
-  couldn't|  could not|cannot|undeliverable|is unable)
+  couldn't|could not|cannot|undeliverable|is unable)
 (?:invalid|unknown|bad|illegal|unresolvable|unroutable|unverif\w{1,20}|blocked|prohibited|
   restricted) (?:sender|return[ -]path|originat|envelope|from\b)
 sender(?: ?-? ?id)? (?:verif|callout)|verif\w{0,20} (?:the |your )?sender|callback (?:setup|verif)
