@@ -166,9 +166,11 @@ def test_carriers_whose_filters_call_every_reader_unknown_are_not_believed_after
     assert only(dsn(said, "5.0.0", text=text)).kind is Kind.FULL
 
 
-def test_unknown_user_in_a_report_without_a_step_is_believed_unless_the_code_says_otherwise() -> None:
-    assert only(dsn("550 User unknown", "5.0.0")).kind is Kind.DEAD
-    assert only(dsn("550 5.2.1 User unknown", "5.2.1")).kind is Kind.FULL
+def test_unknown_user_in_a_report_without_a_step_is_believed_where_it_names_somebody() -> None:
+    """Not where the code says that the mailbox exists."""
+    assert only(dsn("550 Unknown user reader@example.net", "5.0.0")).kind is Kind.DEAD
+    assert only(dsn("550 User unknown", "5.0.0")).kind is Kind.FULL
+    assert only(dsn("550 5.2.1 <reader@example.net>... User unknown", "5.2.1")).kind is Kind.FULL
 
 
 @pytest.mark.parametrize(

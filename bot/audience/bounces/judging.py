@@ -109,10 +109,12 @@ def _believed(said: str, words: str, around: str, code: str, stage: Stage | None
         return True
     if codes.meaning(code) is Kind.SENDER:
         return False
+    named = _NAMED.search(_answer(said, code)[:_SENTENCE]) is not None
     if stage is Stage.DATA:
-        named = _NAMED.search(_answer(said, code)[:_SENTENCE])
-        return named is not None and not _FILTERS_SAY_SO.search(f"{said} {around}")
+        return named and not _FILTERS_SAY_SO.search(f"{said} {around}")
     more = phrases.theme(_HABIT.sub(" ", words)) is Theme.NOBODY  # than what everybody says
-    exists = code[2:4] == "2."  # says the code: two that contradict each other
+    if code and not sure:
+        return False
     itself = not code and _ITSELF.search(words) is not None  # the reporter knows its own users
-    return more or itself or (sure and not exists)
+    says_so = named and code[2:4] != "2."  # this class of codes says that the mailbox exists
+    return more or itself or (sure and says_so)
