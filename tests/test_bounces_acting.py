@@ -335,6 +335,23 @@ async def test_a_recipient_that_the_server_refuses_counts_too(tmp_path: Path) ->
     assert left == 2
 
 
+async def test_what_a_server_says_of_our_own_domain_costs_no_reader(tmp_path: Path) -> None:
+    """Also where it says it when the recipient is named."""
+    async with smtp_server() as mail:
+        here = mail_only(tmp_path, mail.port, readers=3)
+        mail.fail("RCPT", "550 5.1.2 Domain news.shelf.ngo does not exist")
+        workspace = Workspace(here)
+        await tick(workspace, NOW)
+
+        found = sweep_refusals(workspace, now=NOW + timedelta(minutes=1))
+        left = workspace.audience.count("weekly")
+        await workspace.close()
+        workspace.release()
+
+    assert dict(found.kinds) == {"sender": 1}
+    assert (dict(found.stopped), left) == ({}, 3)
+
+
 # --------------------------------------------------------------------------- the command
 
 

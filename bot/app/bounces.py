@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from email.utils import parseaddr, parsedate_to_datetime
 from hashlib import sha256
 
 from bot.app.faults import A_DAY, hold_blamed, readers_who_blame
@@ -21,6 +21,7 @@ from bot.audience.bounces.boxes import SET_ASIDE, Box, Letter
 from bot.audience.bounces.deciding import evidence, most_unsigned, reason_to_stop
 from bot.audience.bounces.judging import judged
 from bot.audience.tokens import read_unsubscribe_token
+from bot.config import Settings
 from bot.pace import Outcome
 from bot.store import returns
 from bot.store.audience import address_key
@@ -214,8 +215,10 @@ class _Desk:
     def refused(self, letter: Refused) -> None:
         """A letter of the ledger that failed for good."""
         at_recipient = "refused the recipient" in letter.said
-        around = "after RCPT TO" if at_recipient else "after DATA"
-        kind, code = judged(letter.said.partition(": ")[2] or letter.said, around=around)
+        at_data = "refused the email" in letter.said or "refused the finished email" in letter.said
+        around = "after RCPT TO" if at_recipient else "after DATA" if at_data else "after MAIL FROM"
+        said = letter.said.partition(": ")[2] or letter.said
+        kind, code = judged(said, around=around, ours=_our_domains(self._workspace.settings))
         self._record(
             Bounce(
                 digest=f"letter {letter.name}",
@@ -348,6 +351,12 @@ class _Desk:
             words += "; nothing is newly held: look with bot bounces --report and bot doctor --dns"
         log.warning("%s", words)
         return (words,)
+
+
+def _our_domains(settings: Settings) -> frozenset[str]:
+    """Of our From addresses and of the return path."""
+    addresses = [*(newsletter.sender for newsletter in settings.mailings), settings.bounces.address]
+    return frozenset(parseaddr(each)[1].rpartition("@")[2].lower() for each in addresses) - {""}
 
 
 def _sent_at(raw: bytes, now: datetime) -> datetime:

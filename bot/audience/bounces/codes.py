@@ -82,6 +82,16 @@ def meaning(code: str) -> Kind | None:
     return Kind.FULL if kind is Kind.DEAD and code.startswith("4") else kind
 
 
+def is_of_sender(code: str) -> bool:
+    """Whether it speaks of the sender's address (5.1.7 to 5.1.9), so that no word beside it can say more."""
+    return code[2:] in ("1.7", "1.8", "1.9")
+
+
+def is_unsure_of_host(code: str) -> bool:
+    """Whether the way there was at fault: an unknown host beside it may be our own resolver's trouble."""
+    return code[2:] in ("4.1", "4.2", "4.3", "4.5", "4.7")
+
+
 def is_clear(code: str) -> bool:
     """Whether one such code is enough to call an address dead."""
     return code.startswith("5.") and _MEANINGS.get(code[2:]) is Kind.DEAD

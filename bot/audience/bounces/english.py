@@ -10,13 +10,14 @@ from __future__ import annotations
 from bot.audience.bounces.notation import alternatives
 
 _WORDS = {
-    "who": r"(?:user|recipient|mail ?box|account|address|addressee|person|customer|mail ?drop|local part"
-    r"|alias|member|username|inbox|login|subscriber|userid)",
+    "who": r"(?:users?|recipients?|mail ?box|account|address(?:es)?|addressee|person|customer|mail ?drop"
+    r"|local[ -]part|alias|member|username|inbox|login|subscriber|userid)",
     "kind": r"(?:(?:e-?mail|mail|local|destination|recipient|target|user|this|that|the|your|such|final|remote"
     r"|delivery|intended|smtp|virtual) ){0,4}",
     "part": r"(?:'s)?(?: name| address| account| id| part| mailbox| e-?mail)?",
     "being": r"(?:[ ,:;=/()\[\]<>-]|@|host|is|was|has|been|does|currently|that|you|we|are|were|trying|tried"
-    r"|to|reach|specified|entered|given|in|the|name|'s|for|this|server|e-?mail|address|here|at|of|on|domain){0,24}",
+    r"|to|reach|contact|specified|entered|given|in|the|name|'s|'ve|for|this|server|e-?mail|address|here|at|of|on"
+    r"|domain|sent|could|can|be|marked|as|listed){0,24}",
     "mail": r"(?:any |e-?|incoming |inbound ){0,3}(?:mail|messages|e-?mails?)",
 }
 _WORDS["whose"] = _WORDS["kind"] + _WORDS["who"] + _WORDS["part"]
@@ -35,6 +36,9 @@ try again(?: later)?\)?$
 host not found,? try again
 temporar(?:y|ily) (?:dns|name server|lookup|resolution|unable to (?:resolve|look)|failure in name)
 lookup failed temporarily
+(?:host ?name|host|name server|mx|dns|a record) lookup (?:failure|timeout|timed out)$
+(?:name server|dns server)[^.;]{0,60}(?:lookup failure|timed? ?-?out|not respond|unreachable)
+host lookup did not complete|lowest numbered mx record points to local
 servfail|name server (?:timeout|time-out|timed out)|dns (?:timeout|server failure)
 temporar(?:y|ily) (?:rejected|unavailable|deferred|suspended|blocked)
 gr[ea]y[ -]?list
@@ -56,12 +60,20 @@ your (?:host|ip|hostname|server) (?:is|has|does|not|name|must)
 must issue a starttls|certificate (?:verif|has expired|is not trusted)
 (?:sender|originator|return[ -]path|mail from|envelope from|from address|
   from domain)(?: ?:)?(?: ?@)?(?: (?:e-?mail|address|domain|name|user|of|host|verif\w{0,20}|is|was|has|been|
-  not|@)){0,6}:? ?(?:rejected|refused|denied|invalid|unknown|blocked|banned|does not|doesn't|not exist|
-  not found|must|required|verif\w{1,20}|not (?:allowed|permitted|accepted|valid|local|authorized)|couldn't|
-  could not|cannot|undeliverable|is unable)
+  not|an?|@)){0,6}:? ?(?:rejected|refused|denied|invalid|unknown|blocked|banned|does not|doesn't|not exist|
+  not found|must|required|verif\w{1,20}|not (?:an? )?(?:allowed|permitted|accepted|valid|local|authorized)|
+  couldn't|could not|cannot|undeliverable|is unable)
 (?:invalid|unknown|bad|illegal|unresolvable|unroutable|unverif\w{1,20}|blocked|prohibited|
   restricted) (?:sender|return[ -]path|originat|envelope|from\b)
 sender(?: ?-? ?id)? (?:verif|callout)|verif\w{0,20} (?:the |your )?sender|callback (?:setup|verif)
+\bfrom:? ?-?(?:header|domain|address)|(?:in|of) (?:the )?(?:message |to |from |cc ){0,2}headers?\b
+(?:unknown|no such|invalid|non-?existent|bad) (?:user|domain|host|address|mailbox|account|
+  recipient):? ?sender\b
+(?:your|client|sending|source|originating|ip)(?: ip| e-?mail| mail){0,2} (?:address|account)s?(?: @)? (?:is|
+  was|does|has|not|unknown|invalid|isn't|doesn't|cannot)
+(?:client|sending|source|originating|ip) (?:ip )?(?:address|domain|host):? (?:unknown|invalid|not)
+you are not (?:an? )?(?:valid|known|authori|allowed|permitted)|(?:user ?name|user) or password|password
+verif\w{0,20} failed for (?:the )?sender
 domain (?:of|in) (?:the )?(?:sender|from)|sender's (?:domain|address|mail)
 your (?:domain|sender|e-?mail address|mail server) (?:has been|have been|was|were|is|are|does|did|
   cannot|looks|appears|may|must)
@@ -71,8 +83,8 @@ your (?:message|e-?mail|mail|messages) (?:has been|was|were|is) (?:rejected|refu
   due|as)
 open (?:mail )?relay\b|no access from mail server
 (?:black|block|deny)[ -]?list|\b(?:rbl|dnsbl|dnsrbl|sbl|xbl|pbl|drbl)\b
-blocked (?:by|using|for|due|because|from|at|as)|(?:is|been) blocked|\blisted (?:in|at|by|
-  on) (?!.{0,10}(?:directory|domino))
+blocked (?:by|using|for|due|because|from|at|as)|(?:is|been) blocked|(?<!not )\blisted (?:in|at|by|
+  on) (?!.{0,20}(?:director|domino|address|phone ?book|table))
 found (?:in|on) .{0,20}(?:block|black|list)|block(?:ed)? (?:sender|ip|connection|message|mail)|banned
 reputation|(?:poor|bad|low) (?:sender|ip) score|complaint rate|user complaints|high volume of
 bulk (?:mail|e-?mail)|unsolicited|\buce\b|junk (?:mail|e-?mail)
@@ -92,8 +104,8 @@ exceeded? .{0,40}(?:connection|rate|messages? (?:per|limit)|per (?:hour|minute|d
 (?:message|mail|file) size (?:exceed|limit|is)|size (?:of (?:the|this|your) (?:message|mail))|
   message (?:size|length)
 larger than (?:the )?(?:current|maximum|allowed|limit|system|permitted)
-exceed\w{0,20} (?:the )?(?:maximum |fixed |administrative |allowed |permitted |max\.? ){0,4}(?:message|
-  mail|size|length|file)
+(?<!box )(?<!account )(?<!user )exceed\w{0,20} (?:the )?(?:maximum |fixed |administrative |allowed |
+  permitted |max\.? ){0,4}(?:message|mail|size|length|file)
 not rfc|non[ -]?rfc|rfc ?(?:2822|5322|5321|822|2821)[ -]?(?:compliant|violation|non)
 (?:multiple|duplicate|missing|malformed) (?:from|subject|date|message-id|header)|bare (?:lf|cr|newline|
   linefeed)s?
@@ -117,14 +129,22 @@ recipient's limit|exceeded the limit|local limit|too much mail data|overdrawn|ma
 messages in (?:the )?(?:recipient's )?mailbox|exceeds? (?:the )?(?:recipient|user|mailbox)
 """)
 
+# Somebody closed it, for now: the words win over any code.
 SUSPENDED = _theme(r"""
 {who} {being}(?:temporar(?:y|ily) |permanently |administratively |not |locally ){0,2}(?:suspend|
-  disabled|deactivat|inactiv|locked|frozen|blocked|not active|on hold|unavailable temporarily|
-  temporarily unavailable|expired|restricted|over limit|hibernat|dormant)
-(?:disabled|suspended|inactive|deactivated|locked|frozen|dormant|expired|restricted|blocked) (?:due |
-  because |e-?mail |mail |user |recipient ){0,3}(?:user|recipient|mailbox|account|address|alias|inbox)
-on (?:vacation )?hold|has not been used|(?:due to|for|because of) (?:inactivity|abuse|non[ -]?payment)
-sleeping|not collecting mail|only accept\w{0,20} mail from
+  disabled|deactivat|locked|frozen|on hold|unavailable temporarily|temporarily unavailable|hibernat)
+(?:disabled|suspended|deactivated|locked|frozen) (?:due |because |e-?mail |mail |user |
+  recipient ){0,3}(?:user|recipient|mailbox|account|address|alias|inbox)
+on (?:vacation )?hold|sleeping|not collecting mail|only accept\w{0,20} mail from
+""")
+
+# Not used or restricted; a code that calls the address wrong says more.
+DORMANT = _theme(r"""
+{who} {being}(?:temporar(?:y|ily) |permanently |administratively |not |locally ){0,2}(?:inactiv|blocked|
+  not active|expired|restricted|over limit|dormant)
+(?:inactive|dormant|expired|restricted|blocked) (?:due |because |e-?mail |mail |user |recipient ){0,3}(?:user|
+  recipient|mailbox|account|address|alias|inbox)
+has not been used|(?:due to|for|because of) (?:inactivity|abuse|non[ -]?payment)
 """)
 
 NO_MAIL_HERE = _theme(r"""
@@ -160,7 +180,7 @@ NO_HOST = _theme(r"""
   dns name|mx record|mx|destination server|nodename)\b(?! (?:said|says|told))
 bad destination (?:host|system|domain)|name or service not known|nodename nor servname|nxdomain
 non-?exist\w{0,20} (?:domain|host|name)|unrout\w{1,20} (?:mail )?(?:address|domain)|can't be resolved
-no (?:mx|a|mail) (?:or a )?(?:record|host)s?|no mx found|mx records? point\w{0,20} to non
+no (?:mx|a|mail) (?:or a )?(?:record|host)s?|no mx (?:found|or an?\b)|mx records? point\w{0,20} to non
 all relevant mx records
 no mail (?:server|host|exchanger)|unable to route|cannot route|illegal host
 dns.{0,40}(?:non-?existent|not exist|not found|nxdomain)
@@ -170,20 +190,31 @@ NOBODY = _theme(r"""
 (?:no|unknown|invalid|non-?exist\w{0,20}|bad|illegal|incorrect|wrong|undefined|unrecogni[sz]ed|unrout\w{1,20}|
   undeliverable|unresolv\w{1,20}|not a (?:valid|known|local)|no such|no valid|no local|no matching|
   unable to find|could not find|couldn't find|can't find|cannot find|not our|obsolete|deleted|
-  terminated|closed|discontinued|former) (?:@ )?{whose}\b(?! (?:full|has moved))
-{who}\b {being}(?:unknown|not known|not (?:be )?found|not exist|doesn't exist|don't exist|
+  terminated|closed|discontinued|former) (?:@ )?(?:an? |any )?{whose}\b(?! (?:full|has moved))
+{who}\b(?:'s)? ?{being}(?:unknown|not known|not (?:be )?found|(?:couldn't|can't|could not|cannot) be (?:found|
+  located|verified|identified)|not exist|doesn't exist|don't exist|
   no longer exist\w{0,20}|not (?:a |an )?(?:valid|local|real|recogni[sz]ed|registered|listed|existing|
   present|defined|deliverable|available here|correct|customer)|invalid|non-?exist\w{0,20}|un(?:recogni[sz]ed|
   registered|deliverable|routeable|routable)|no such|no longer (?:valid|in use|available|active|used|
-  recogni[sz]ed|here|on (?:this|our))|(?:been )?(?:deleted|removed|closed|terminated|cancell?ed|
+  recogni[sz]ed|here|on (?:this |our |the )?(?:server|system|host|domain)|with us)|
+  (?:been )?(?:deleted|removed|closed|terminated|cancell?ed|
   discontinued|retired|purged)|isn't (?:valid|registered|known|listed)|can't be found|wasn't found|
-  wrong|incorrect|not in (?:our|use)|obsolete)
-no such (?:person|one|name)|nobody (?:by|with|named|here)|there is no one|no (?:one|body) (?:by|
+  wrong|incorrect\b|not in (?:our|use)|obsolete)
+@[ .,:;)]{1,5}(?:is |was |user |address ){0,2}(?:unknown|not known|not found|does not exist|doesn't exist|
+  no longer here|no longer exist|not (?:a )?valid)\b
+\brcpt[ :(<]{0,3}@[ :)>]{0,3}(?:does not|doesn't|is not|not (?:found|known)|unknown)
+wasn't found at (?:host|@)|unknown to address|@ (?:was not|wasn't) found
+no such (?:person|one|name)|nobody (?:by|with|named|here)|there is no one|no (?:one|body) (?:here )?(?:by|
   with) th(?:is|at) name
 doesn't have an? .{0,30}account|do(?:es)? not have an? .{0,30}account|not our (?:customer|user)
-not (?:listed|found) in .{0,30}(?:directory|domino|address book)|domino directory
+(?:not|isn't|wasn't) (?:listed |found |present |known |defined |registered )?(?:in|on) (?:the |our |my |this |
+  its |any |public |global |local |ldap |name & |list of |valid |known |e-?mail ){0,6}(?:director|domino|
+  address ?(?:book|list)|user (?:database|list|table)|users\b|recipients\b|mailboxes|validrcptto|ldap)
+not listed in .{0,30}(?:directory|domino|address book)|not found in (?:domino|ldap)
+(?:do not|don't|does not|doesn't) (?:have|know|recogni[sz]e|handle) (?:an? |any |such |this |that |the |
+  mail |for |who ){0,4}(?:user|recipient|mailbox|account|person|addressee)
 cannot (?:find|locate) (?:the )?(?:user|recipient|mailbox)|recipient name is not recogni[sz]ed
-recipient (?:address )?(?:rejected ?)?: ?(?:access denied|undeliverable|user (?:unknown|not|invalid)|
+recipient (?:address(?:es)? )?(?:rejected ?)?: ?(?:access denied|undeliverable|user (?:unknown|not|invalid)|
   invalid|no such|unknown)
 5\.1\.[01] address rejected
 recipient address rejected\.?(?: \[ host \])?$|no mailbox (?:here )?by that name

@@ -47,6 +47,8 @@ unbekannter? (?:empfänger|benutzer|nutzer|adress)|keine? (?:solche[rs]? )?(?:be
 (?:usuario|destinatario|direcci[oó]n|buz[oó]n|cuenta|casilla)\b.{0,60}(?:desconocid|no existe|
   inexistente|no (?:se )?(?:ha |pudo |ha podido )?(?:ser )?encontr|no v[aá]lid|inv[aá]lid|incorrect|
   eliminad)
+(?:non esiste|nessun|no existe|não existe|aucune?|n'existe pas)\b.{0,20}\b(?:utente|casella|indirizzo|
+  destinatario|usuari|usuári|persona|cuenta|conta\b|buz[oó]n|utilisateur|compte|abonné|destinataire)
 (?:utente|destinatario|indirizzo|casella)\b.{0,60}(?:sconosciut|non esist|inesistent|
   non (?:è stato )?trovat|non valid|errat|cancellat)
 (?:usuário|destinatário|endereço|caixa|conta)\b.{0,60}(?:desconhecid|não exist|inexistent|

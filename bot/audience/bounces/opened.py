@@ -26,6 +26,7 @@ MOST_BLOCKS = 60  # recipients of one report
 # What the standard library is known to raise on hostile mail.
 TROUBLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError)
 
+_REPORTS = ("/delivery-status", "/global-delivery-status")
 _NESTING = re.compile(rb"boundary|message/", re.IGNORECASE)
 _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*+:[ \t]*+(.*)")
 _NOT_SEEN = re.compile(r"(?is)<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)")
@@ -45,6 +46,9 @@ class Opened:
     feedback: Fields | None = None
     text: str = ""
     returned: bool = False  # it holds a copy of a mail, or its headers
+    ours: frozenset[str] = (
+        frozenset()
+    )  # whom the mail came from and the report goes to: addresses and domains
 
 
 def opened(raw: bytes) -> Opened:
@@ -84,14 +88,17 @@ def _opened(mail: Message) -> Opened:
     pages: list[str] = []
     feedback: Fields | None = None
     returned = False
+    senders = [_head(mail).get("to", "")]
     for part in _parts(mail):
         kind = part.get_content_type()
-        if kind.endswith(("/delivery-status", "/global-delivery-status")):
+        if kind.endswith(_REPORTS):
             blocks += _blocks(part)
         elif kind == "message/feedback-report":
             feedback = feedback or _joined(_blocks(part))
         elif kind.startswith("message/") or kind.endswith("rfc822-headers"):
-            returned = True
+            inner, returned = _inner(part), True
+            senders += [inner.get("from", ""), inner.get("return-path", ""), inner.get("sender", "")]
+            blocks = blocks or _blocks_of_returned(part)
         elif returned:
             continue  # what follows the returned mail belongs to it, or is a signature
         elif part.is_multipart() or kind.startswith("multipart/"):
@@ -108,7 +115,30 @@ def _opened(mail: Message) -> Opened:
         feedback=feedback,
         text=text[:MOST_TEXT],
         returned=returned,
+        ours=_addresses_and_domains(" ".join(senders)),
     )
+
+
+def _addresses_and_domains(text: str) -> frozenset[str]:
+    addresses = {word.strip("<>,;\"'()").lower() for word in text.split() if "@" in word}
+    return frozenset(addresses | {address.rpartition("@")[2] for address in addresses})
+
+
+def _inner(part: Message) -> Fields:
+    """The headers of a returned mail."""
+    inner = part.get_payload()
+    if isinstance(inner, list):
+        return _head(inner[0]) if inner and isinstance(inner[0], Message) else {}
+    return fields(_content(part).partition("\n\n")[0])
+
+
+def _blocks_of_returned(part: Message) -> list[Fields]:
+    """The report, where a gateway wrapped one into a mail of its own: we never send any."""
+    inner = part.get_payload()
+    if not isinstance(inner, list) or not isinstance(inner[0], Message):
+        return []
+    reports = (each for each in _parts(inner[0]) if each.get_content_type().endswith(_REPORTS))
+    return [block for report in reports for block in _blocks(report)]
 
 
 def _parts(mail: Message) -> Iterator[Message]:

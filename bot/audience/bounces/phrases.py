@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from enum import StrEnum
 
 from bot.audience.bounces import english, languages
@@ -22,6 +23,12 @@ _LISTS = re.compile(
     r"spamhaus|spamcop|sorbs|abuseat|uceprotect|sender(?:score|base)|barracudacentral|mailspike"
     r"|dnsbl|\brbl\b|blacklist|blocklist"
 )
+# What gateways write below the words of others, and what nobody says of a mail that is refused.
+_FOOTER = re.compile(
+    r"\b(?:scanned|checked|swept|screened|certified|tested|protected|secured)(?: \w{1,20})? (?:by|for|with|"
+    r"against|as|using)\b[^.\d]{0,80}|\bno virus(?:es)? (?:was |were )?(?:found|detected)|\bvirus[ -]?free\b"
+)
+_AROUND = "<>()[]{}.,;:'\"="
 _MARKS = str.maketrans({"’": "'", "`": "'", "´": "'"} | dict.fromkeys('"“”*_#', " "))
 
 
@@ -32,6 +39,7 @@ class Theme(StrEnum):
     SENDER = "of the sender"
     FULL = "full"
     SUSPENDED = "suspended"
+    DORMANT = "not in use"
     NO_MAIL_HERE = "no mail here"
     MOVED = "moved"
     NO_HOST = "no such host"
@@ -66,7 +74,25 @@ def normal(text: str) -> str:
     text = _URL.sub(" ", text)
     text = _ADDRESS.sub(" @ ", text)
     text = _HOST.sub(" host ", text)
+    text = _FOOTER.sub(" ", " ".join(text.split()))
     return " ".join(text.split())
+
+
+def speaking_of_us(text: str, ours: Collection[str]) -> str:
+    """The words with "sender" for each of our addresses and domains."""
+    if not ours:
+        return text
+    return " ".join("sender" if _is_ours(word, ours) else word for word in text.split())
+
+
+def _is_ours(word: str, ours: Collection[str]) -> bool:
+    """Our address or our bare domain; another mailbox of our domain is a reader's as any other."""
+    return word.casefold().strip(_AROUND).rpartition("<")[2].removeprefix("@") in ours
+
+
+def says(words: str, which: Theme) -> bool:
+    """Whether the words speak of it, whatever else they speak of."""
+    return any(each is which and pattern.search(words) for each, pattern in _RULES)
 
 
 def theme(words: str) -> Theme | None:

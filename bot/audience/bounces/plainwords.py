@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from bot.audience.bounces.judging import judged
@@ -45,7 +45,10 @@ konnte nicht zugestellt|n'a pas pu être|no pudo ser entregad|не (?:может
 配信できません|配送できません|送信できません|届けできません|无法投递|未能送达|전달할 수 없
 """)
 _ANSWER = re.compile(r"(?m)(?:^|[\s:'(])[45]\d\d[ -]+(?:[45]\.\d{1,3}\.\d{1,3}\b|\S)")
-_FORWARDED = re.compile(r"(?im)^[> ]*from:.{0,60}(?:mailer-?daemon|postmaster@|mail delivery sub).*$")
+_FORWARDED = re.compile(
+    r"(?im)^[> ]*from:.{0,60}(?:mailer-?daemon|postmaster@|mail delivery sub)[^\n]*\n"
+    r"[> ]{0,8}[a-z][a-z-]{1,30}:"  # a header among others, not a server's word
+)
 _COPY = _any(
     r"""
 --[ -]*+(?:this is a copy|below this line|original message|unsent message|message (?:header|follows|
@@ -53,8 +56,9 @@ _COPY = _any(
 --[ -]*+(?:returned message|a copy|copy of|the (?:header|body|original)|enclosed|your (?:message|
   mail)|start of)
 --[ -]*+(?:undelivered|header|included|full|begin)
-(?:original|unsent|returned|bounced|your) (?:message|mail|
+(?:original|unsent|returned|bounced) (?:message|mail|
   e-?mail)(?: headers?)?(?: text)?(?: is)? ?(?:follows?|below|:|---)
+your (?:message|mail|e-?mail)(?: headers?)?(?: text)?(?: is)? ?(?:follows?|below|---)
 message headers? follows?|below is (?:a copy|the|your)|included is a copy|here is (?:a copy|the|your)
 the (?:header|body|text|first) of (?:the|your) (?:original )?(?:message|mail)
 (?:a |the )?copy of (?:the|your) (?:original )?(?:message|mail)|original headers?:|headers? (?:of the|
@@ -63,16 +67,31 @@ return-path: ?<|received: ?(?:from|by|\(|id)|dkim-signature: |arc-seal: |mime-ve
 """,
     before=r"^[ ]*",
 )
+# Who says so has not given up, whatever else the warning explains ("eventually ... will give up").
+_STILL_TRIES = _any(r"""
+warning message only|do not need to re-?send|will (?:continue|keep)(?: on)? (?:to (?:try|attempt)|trying|
+  attempting)
+(?:has|have) (?:not yet|still not) been (?:delivered|sent)|not yet been delivered
+delivery attempts will continue|no action is required|will be (?:retried|re-?attempted|tried again)
+is still (?:trying|being tried)
+eventually.{0,60}give up|further attempts will
+""")
 _DELAY = _any(r"""
-warning message only|do not need to re-?send|will (?:continue|keep|be retried|try|retry)|further attempts
-temporary (?:failure|problem|non-fatal)|(?:is|has been|was) delayed|still (?:trying|being)|
-  no action is required
-has not yet been|not yet been delivered|transient non-fatal|delivery attempts will continue
+will (?:try|retry)|further attempts|temporary (?:failure|problem|non-fatal)|(?:is|has been|was) delayed
+still (?:trying|being)|transient non-fatal
+""")
+_GAVE_UP = _any(r"""
+(?:have|has|i've|'ve|am|is|been|are) (?:now )?(?:given up|giving up)|not going to try|fatal errors?
+permanent (?:error|failure|fatal|delivery)|no further attempts|will not be (?:retried|tried|attempted)
 """)
 _FINAL = _any(r"""
 permanent|given? up|giving up|failed|not going to try|undeliver|fatal errors|returned|expired
 could not be delivered to
 """)
+_OUR_WORDS = re.compile(r"(?im)^[> \t]{0,12}(?:subject:.*|from:[^\n@]{0,100}@[^\s@]{1,255}$)")
+_DELAYED = re.compile(
+    r"(?i)\bdelay(?:ed)?\b|^warning:? |(?:temporary|still) .{0,40}(?:not|un)deliver|not yet delivered"
+)
 _MAILBOX = re.compile(r"[^\s<>(),;:\"'\[\]=|@]{1,128}@[^\s<>(),;:\"'\[\]|@]{1,255}")
 _NOT_A_READER = re.compile(
     r"(?i)^(?:mailer-?daemon|post-?master|abuse|hostmaster|support|help ?desk|no-?reply)@"
@@ -111,7 +130,10 @@ def is_bounce(mail: Opened) -> bool:
 def is_delay(mail: Opened) -> bool:
     """Whether the reporter still tries."""
     own = report_of(mail.text)
-    return bool(_DELAY.search(own)) and not _FINAL.search(own)
+    if _STILL_TRIES.search(own):
+        return not _GAVE_UP.search(own)
+    delayed = _DELAY.search(own) or _DELAYED.search(mail.head.get("subject", ""))
+    return bool(delayed) and not _FINAL.search(own)
 
 
 def report_of(text: str) -> str:
@@ -120,48 +142,55 @@ def report_of(text: str) -> str:
         rest = re.sub(r"(?m)^[ ]?>[ ]?", "", text[forwarded.start() :])
         text = rest.partition("\n\n")[2] or rest
     found = _COPY.search(text)
-    return text[: found.start() if found else HEARD][:HEARD]
+    return _OUR_WORDS.sub("", text[: found.start() if found else HEARD][:HEARD])
 
 
-def told(text: str) -> Iterator[Told]:
-    """What is told of each address; where nothing tells more, one for the whole."""
+def told(text: str, ours: Collection[str] = ()) -> Iterator[Told]:
+    """What is told of each address; where nothing tells more, one for the whole. ``ours``: see ``judged``."""
     own = report_of(text)
-    found = [_judged(address, words, own) for address, words in _by_address(own)]
-    if len(found) > 1 and any(each.kind for each in found):
+    pieces = list(_by_address(own, ours))
+    several = len(pieces) > 1  # then what is told of the one says nothing about the others
+    found = [_judged(address, words, "" if several else own, ours) for address, words in pieces]
+    if several and any(each.kind for each in found):
         yield from (each for each in found if each.kind)
     elif own.strip():
-        yield _better(found[0] if found else None, own)
+        yield _better(found[0] if found else None, own, ours)
 
 
-def _better(found: Told | None, own: str) -> Told:
+def _better(found: Told | None, own: str, ours: Collection[str]) -> Told:
     """What is told of the one address; all the words where those beside it do not call it dead."""
     if found and found.kind is Kind.DEAD:
         return found
-    whole = _judged(found.address if found else None, own, own)
+    whole = _judged(found.address if found else None, own, own, ours)
     return whole if found is None or whole.kind else found
 
 
-def _judged(address: str | None, words: str, around: str) -> Told:
-    kind, code = judged(words, around=around, sure=False)
+def _judged(address: str | None, words: str, around: str, ours: Collection[str]) -> Told:
+    kind, code = judged(words, around=around, sure=False, ours=others(ours, address))
     return Told(address=address, kind=kind, code=code, words=words)
 
 
-def _by_address(text: str) -> Iterator[tuple[str, str]]:
+def others(ours: Collection[str], address: str | None) -> Collection[str]:
+    """Our addresses and domains without those of the reader, who may be one of us."""
+    return frozenset(ours) - {address, (address or "").rpartition("@")[2]}
+
+
+def _by_address(text: str, ours: Collection[str]) -> Iterator[tuple[str, str]]:
     """The lines from one address to the next one, those of the same address together."""
     pieces: dict[str, list[str]] = {}
     current: list[str] = []
     for line in text.split("\n"):
         if _FIELDS.search(line):
             continue
-        if address := _meant(line):
+        if address := _meant(line, ours):
             current = pieces.setdefault(address, [])
         current.append(line)
     return ((address, "\n".join(lines)) for address, lines in pieces.items())
 
 
-def _meant(line: str) -> str | None:
+def _meant(line: str, ours: Collection[str]) -> str | None:
     """The address that a line speaks of, where it does not speak of the sender."""
     if "@" not in line or _OF_SENDER.search(line):
         return None
     found = [match[0].strip(".<>").lower() for match in _MAILBOX.finditer(line)]
-    return next((address for address in found if not _NOT_A_READER.search(address)), None)
+    return next((each for each in found if each not in ours and not _NOT_A_READER.search(each)), None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from bot.audience.bounces.guessing import guessed_address
 from bot.audience.bounces.judging import judged
 from bot.audience.bounces.opened import Fields, Opened, blocks_in, opened
-from bot.audience.bounces.plainwords import Told, is_bounce, is_delay, report_of, told
+from bot.audience.bounces.plainwords import Told, is_bounce, is_delay, others, report_of, told
 from bot.audience.bounces.verdict import Kind, Source, Verdict
 from bot.printable import without_tokens
 
@@ -65,27 +65,36 @@ def _report(mail: Opened) -> list[Verdict]:
     if not blocks:  # some write the fields among the words for people
         written = blocks_in(mail.text) if "final-recipient" in mail.text.casefold() else []
         blocks = [block for block in written if {"action", "final-recipient"} <= set(block)]
-    around = {each.address: each.words for each in told(mail.text)} if len(blocks) > 1 else {}
-    return [_verdict(block, mail, around) for block in blocks]
+    around = {each.address: each for each in told(mail.text, mail.ours)} if len(blocks) > 1 else {}
+    return [_verdict(block, mail, around, len(blocks) == 1) for block in blocks]
 
 
-def _verdict(block: Fields, mail: Opened, around: Mapping[str | None, str]) -> Verdict:
+def _verdict(block: Fields, mail: Opened, around: Mapping[str | None, Told], alone: bool) -> Verdict:
     address = _address(block.get("original-recipient", "")) or _address(block.get("final-recipient", ""))
-    action = block.get("action", "failed").split("(")[0].strip().casefold()
-    said = _said(block.get("diagnostic-code", ""))
-    status = block.get("status", "")
-    alone = not around
-    kind, code = judged(said, status, around=report_of(mail.text) if alone else around.get(address, ""))
-    words = _clean(said, address) or _clean(status, address)
+    said, status = _said(block.get("diagnostic-code", "")), block.get("status", "")
+    beside = around.get(address)
+    words = report_of(mail.text) if alone else beside.words if beside else ""
+    kind, code = judged(said, status, around=words, ours=others(mail.ours, address))
+    clean = _clean(said, address) or _clean(status, address)
     source = Source.DSN
-    if action in _FINE:
+    if _asks_for_nothing(block, mail):
         kind = Kind.NOTICE
     elif alone and (kind is None or not said):  # people may have been told more than programs
-        best = next((each for each in told(mail.text) if each.kind), None)
+        best = next((each for each in told(mail.text, mail.ours) if each.kind), None)
         if best and (kind is None or best.kind is not Kind.DEAD):
             kind, source = best.kind, Source.TEXT
-            code, words = best.code or code, _clean(best.words, address)
-    return Verdict(kind=kind or Kind.FULL, source=source, address=address, code=code, words=words)
+            code, clean = best.code or code, _clean(best.words, address)
+    elif kind is None and beside and beside.kind:
+        kind, source, code, clean = beside.kind, Source.TEXT, beside.code, _clean(beside.words, address)
+    return Verdict(kind=kind or Kind.FULL, source=source, address=address, code=code, words=clean)
+
+
+def _asks_for_nothing(block: Fields, mail: Opened) -> bool:
+    """Whether it tells of a delay or of success; where the action is left out, by what people are told."""
+    action = block.get("action", "").split("(")[0].strip().casefold()
+    if not action:
+        return "will-retry-until" in block or is_delay(mail)
+    return action in _FINE or action.startswith("delay")
 
 
 def _said(diagnostic: str) -> str:
@@ -101,7 +110,7 @@ def _words(mail: Opened) -> list[Verdict]:
     if not is_bounce(mail):
         return [Verdict(kind=Kind.AUTOREPLY if _is_automatic(mail.head) else Kind.NONE)]
     failed = _address(mail.head.get("x-failed-recipients", "").split(",")[0])
-    found = list(told(mail.text)) or [Told(address=None, kind=None, code="", words="")]
+    found = list(told(mail.text, mail.ours)) or [Told(address=None, kind=None, code="", words="")]
     if is_delay(mail):
         return [Verdict(kind=Kind.NOTICE, address=each.address or failed) for each in found]
     return [_of(each, failed) for each in found]
