@@ -122,9 +122,14 @@ class _Desk:
     # ------------------------------------------------------------------ coming
 
     def form(
-        self, lang: str, *, chosen: tuple[str, ...] = (), wrong: tuple[joining.Wrong, ...] = ()
+        self,
+        lang: str,
+        *,
+        address: str = "",
+        chosen: tuple[str, ...] = (),
+        wrong: tuple[joining.Wrong, ...] = (),
     ) -> Response:
-        """The sign-up form; nothing that was typed is in it."""
+        """The sign-up form; what was typed stays in it, to be mended."""
         here = self.pages.workspace
         mailings = here.settings.mailings
         return self.pages.private(
@@ -133,6 +138,7 @@ class _Desk:
             status=422 if wrong else 200,
             mailings=mailings,
             chosen=tuple(mailing.name for mailing in mailings if mailing.name in chosen),
+            address=address,
             wrong=tuple(wrong),
             stamp=form_stamp(here.settings.signing_keys, self.clock()),
             languages=self.pages.layout.languages,
@@ -153,7 +159,9 @@ class _Desk:
         )
         answer = await self.places.run(joining.ask, here, filled, now=now)
         if answer.wrong:
-            return await run_in_threadpool(self.form, lang, chosen=filled.newsletters, wrong=answer.wrong)
+            return await run_in_threadpool(
+                self.form, lang, address=filled.address, chosen=filled.newsletters, wrong=answer.wrong
+            )
         sent = await run_in_threadpool(self.pages.private, "sent", lang)
         if answer.mail:
             site = str(request.base_url).rstrip("/") if here.mode == "rehearsal" else ""
