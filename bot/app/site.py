@@ -96,7 +96,7 @@ class Site:
 
     @cached_property
     def fronts(self) -> Mapping[str, Page]:
-        """The front page by language: a web space has the publication's only, for nothing there can choose."""
+        """The front page by language; a web space, where nothing can choose, has the publication's only."""
         languages = {self.lang: ""} if self.built else self.layout.languages
         return {lang: self._front(lang, [tag for tag in languages if tag != lang]) for lang in languages}
 

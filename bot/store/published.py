@@ -48,6 +48,14 @@ def read_published(engine: Engine, mode: str) -> Published:
         return Published(issues=_issues(connection, mode), posts=_posts(connection, mode))
 
 
+def latest_number(engine: Engine, mode: str, newsletter: str) -> int | None:
+    """The number of the newsletter's newest issue that went out; None before the first."""
+    query = _out(mode).where(issue.c.newsletter == newsletter).order_by(None).order_by(issue.c.slot.desc())
+    with reading(engine) as connection:
+        row = connection.execute(query.limit(1)).first()
+    return None if row is None else row.number
+
+
 def mark_of(engine: Engine, mode: str) -> tuple[object, ...]:
     """Something small that differs when ``read_published`` would: for whoever asks again and again."""
     posts = select(func.count(), func.max(delivery.c.settled_at)).where(*_sent_posts(mode))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,10 +15,13 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import HTMLResponse, Response
 
 from bot.app import joining, preferences
+from bot.app.returning import Departures
 from bot.audience.confirming import form_stamp, read_confirm_token
+from bot.audience.returning import read_return_token, return_token
 from bot.audience.tokens import read_unsubscribe_token
 from bot.model import Newsletter
 from bot.rendering.languages import long_date
+from bot.store.published import latest_number
 from bot.web.describing import CONFIRM, LEAVE, PREFER, SUBSCRIBE, page
 from bot.web.pages import Pages
 from bot.web.places import Places
@@ -37,7 +40,7 @@ def utc_now() -> datetime:
 def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
     """All of them. ``clock`` is the time for whatever the pages decide."""
     router = APIRouter(default_response_class=HTMLResponse)
-    desk = _Desk(pages, clock)
+    desk = _Desk(pages, clock, Departures(pages.workspace))
 
     @router.get("/subscribe", summary="The sign-up form", responses=page(200))
     def subscribe(request: Request) -> Response:
@@ -81,6 +84,16 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         means = "one click" if ONE_CLICK in body or _ONE_CLICK_PART in body else "page"
         return await desk.places.run(desk.leave, request, newsletter, token, means)
 
+    @router.post(
+        "/u/{newsletter}/{token}/back",
+        summary="Take back that one left, within a minute",
+        responses=page(200, 400, 410, 413, 503),
+        **CONFIRM,
+    )
+    async def take_back(request: Request, newsletter: str, token: str) -> Response:
+        """With the token of the page that said so."""
+        return await desk.places.run(desk.take_back, request, newsletter, token)
+
     @router.get("/p/{newsletter}/{token}", summary="A reader's settings", responses=page(200, 400, 410, 503))
     def settings(request: Request, newsletter: str, token: str) -> Response:
         """Shows neither address nor name."""
@@ -117,6 +130,7 @@ class _Desk:
 
     pages: Pages
     clock: Clock
+    departures: Departures
     places: Places = field(default_factory=Places)
 
     # ------------------------------------------------------------------ coming
@@ -190,8 +204,14 @@ class _Desk:
         if done is None or not done.subscriber:
             return self._refused(lang, 410, "expired")
         lang = self.pages.nearest([done.lang])
+        known = self._known(done.newsletters)
         return self.pages.private(
-            "confirmed", lang, mailings=self._known(done.newsletters), masthead="", signup=False
+            "confirmed",
+            lang,
+            mailings=known,
+            latest=self._latest([mailing.name for mailing in known]),
+            masthead="",
+            signup=False,
         )
 
     # ------------------------------------------------------------------ leaving
@@ -216,10 +236,36 @@ class _Desk:
         reader = self._reader(newsletter, token)
         if reader is None:
             return self._refused(lang, 400, "forged")
-        self.pages.workspace.leaving.unsubscribe(
+        departure = self.departures.leave(
             reader, newsletter, now=self.clock(), means=means, ip=self._network(request)
         )
-        return self.pages.private("left", lang, masthead="", signup=False)
+        keys = self.pages.workspace.settings.signing_keys
+        return self.pages.private(
+            "left",
+            lang,
+            name=newsletter,
+            undo=return_token(keys, departure=departure, newsletter=newsletter),
+            latest=self._latest([newsletter]),
+            masthead="",
+            signup=False,
+        )
+
+    def take_back(self, request: Request, newsletter: str, token: str) -> Response:
+        lang = self._language_of(request, newsletter)
+        keys = self.pages.workspace.settings.signing_keys
+        departure = read_return_token(keys, token, newsletter=newsletter)
+        if departure is None:
+            return self._refused(lang, 400, "forged")
+        now, ip = self.clock(), self._network(request)
+        if not self.departures.take_back(departure, newsletter, now=now, ip=ip):
+            return self._refused(lang, 410, "late")
+        return self.pages.private("back", lang, latest=self._latest([newsletter]), masthead="", signup=False)
+
+    def _latest(self, newsletters: Sequence[str]) -> list[tuple[str, str]]:
+        """The newest issue of each that has one: its newsletter's title and its path."""
+        here = self.pages.workspace
+        numbers = {name: latest_number(here.engine, here.mode, name) for name in newsletters}
+        return [(self._named(name), f"/issues/{name}/{n}") for name, n in numbers.items() if n is not None]
 
     # ------------------------------------------------------------------ settings
 
@@ -307,7 +353,7 @@ class _Desk:
 
     def _refused(self, lang: str, status: int, what: str) -> Response:
         return self.pages.private(
-            "error", lang, status=status, what=what, masthead="", signup=what == "expired"
+            "error", lang, status=status, what=what, masthead="", signup=what in ("expired", "late")
         )
 
 
