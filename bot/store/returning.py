@@ -71,7 +71,7 @@ class Returning:
         return True
 
     def _put_back(self, connection: Connection, before: Subscribed, now: datetime) -> None:
-        add_missing(connection, subscriber, [before.person])
+        add_missing(connection, subscriber, [dict(before.person)])
         same = select(subscriber.c.id).where(subscriber.c.address_key == before.person["address_key"])
         found = {"subscriber_id": connection.scalars(same).one()}
         add_missing(connection, subscription, [{**before.reads, **found}])
