@@ -20,6 +20,7 @@ from bot.app.publish import tick
 from bot.app.readers import add_reader
 from bot.app.workspace import Workspace
 from bot.audience.confirming import confirm_token, form_stamp
+from tests.support import site as site_support
 from tests.support.live_workspace import NOW, SETTINGS, make_live
 from tests.support.site import READER, Clock, Site, make_site, served, stamp_of
 from tests.support.smtp_server import Server, Taken, smtp_server
@@ -178,7 +179,7 @@ def test_without_a_newsletter_a_sentence_stands_in_place_of_the_form(bare: Site,
 
 
 async def test_the_confirmation_says_nothing_of_the_topic(tmp_path: Path) -> None:
-    """No title of the publication, nothing that was typed, no list; and a machine says that it is one."""
+    """Only the title in From, as its signature: not the publication's, nothing that was typed, no list."""
     async with opened(tmp_path) as (visitor, mail):
         await visitor.ask(READER, "weekly", "monthly", name="Buy now", website="")
         message = parsed((await arrived(mail, 1))[0])
@@ -188,8 +189,23 @@ async def test_the_confirmation_says_nothing_of_the_topic(tmp_path: Path) -> Non
     assert not [name for name in message.keys() if name.lower().startswith("list-")]  # noqa: SIM118
     words = message.get_content()
     assert message.get_content_type() == "text/plain"
-    for telling in ("Harbour", "Shelf", "Long Table", "mara", "Buy now"):
+    assert message["from"] == "The Weekly Shelf <weekly@news.shelf.ngo>"
+    assert words.splitlines()[-1] == "The Weekly Shelf"
+    for telling in ("Harbour", "the shelf", "Long Table", "mara", "Buy now"):
         assert telling not in words
+
+
+async def test_a_confirmation_comes_under_the_newsletters_title(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever name stands before the address in bot.toml: the person asked for this title."""
+    other = site_support.SETTINGS.replace('"The Weekly Shelf <', '"Harbour desk <')
+    monkeypatch.setattr(site_support, "SETTINGS", other)
+    async with opened(tmp_path) as (visitor, mail):
+        await visitor.ask(READER, "weekly")
+        message = parsed((await arrived(mail, 1))[0])
+
+    assert message["from"] == "The Weekly Shelf <weekly@news.shelf.ngo>"
 
 
 async def test_every_address_gets_the_same_answer(tmp_path: Path) -> None:
