@@ -178,6 +178,16 @@ def test_sides_are_physical_by_the_direction_of_the_story() -> None:
     assert {"right", "left"} <= set(re.findall(r"<th[^>]*align=\"(\w+)\"", html))
 
 
+def test_a_picture_that_is_not_loaded_makes_no_phone_wider() -> None:
+    """It is as wide as its column and no wider than itself; a width in pixels alone would stretch the mail."""
+    html = mail_of("en", tuple(item for item in samples() if item.image))
+
+    styles = re.findall(r'<img [^>]*width="(\d+)" style="([^"]*)"', html)
+    assert styles
+    for width, style in styles:
+        assert f"width:100%;max-width:{width}px" in style
+
+
 def test_a_name_against_its_line_says_its_direction_and_is_followed_by_a_mark() -> None:
     """A span with a direction for programs that are browsers, a mark behind it for Word; no bdi."""
     html = mail_of("en", (an_item("en"),))

@@ -33,7 +33,7 @@ FEW_BOOKS = 3  # of "More literature", in an issue that is too large even withou
 COLUMN, LOGO_WIDTH = 568, 240  # pixels: the widest a picture and a logo are shown
 
 # After the preheader an inbox would go on with the first headline; invisible spaces push it out of sight.
-_HEADING_CELL = re.compile(r"<th(?=[ >])(?![^>]*\balign=)")
+_HEADING_CELL = re.compile(r"<th(?=[ >])(?![^<>]*\balign=)")
 _PREVIEW_END = "\u2007\u034f" * 110
 
 
@@ -136,6 +136,7 @@ def _page(
     day = long_date(issue.slot.astimezone(publication.zone).date(), newsletter.lang)
     title = one_line(newsletter.title)
     publisher = "" if publication.title == newsletter.title else one_line(publication.title)
+    address = [one_line(line) for line in publication.postal_address.splitlines() if line.strip()]
     said = {
         "title": title,
         "items": counted(words, "items", len(issue.items)),
@@ -157,7 +158,8 @@ def _page(
         "preview_end": _PREVIEW_END,
         "greeting": _greeting(words, named=named) if newsletter.greets else (),
         "reason": one_line(publication.reason) or words["reason"],
-        "imprint": imprint(publisher or title, map(one_line, publication.postal_address.splitlines())),
+        "imprint": imprint(publisher or title, address),
+        "address": ", ".join(address),  # for templates that a workspace copied before there was an imprint
         "archive_url": f"{publication.site_url}/issues/{newsletter.name}/{issue.number}",
         "unsubscribe_url": f"{publication.site_url}/u/{newsletter.name}/{placeholder('unsubscribe_token')}",
         "preferences_url": f"{publication.site_url}/p/{newsletter.name}/{placeholder('unsubscribe_token')}",

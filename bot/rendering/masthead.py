@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from bot.errors import UserError
 from bot.model import Publication
@@ -24,9 +24,8 @@ def logo_of(publication: Publication) -> Picture | None:
         raise UserError(f"{error.problem}; {error.advice}") from error
 
 
-def imprint(publisher: str, postal_address: Iterable[str]) -> str:
+def imprint(publisher: str, lines: Sequence[str]) -> str:
     """Who sends it and from where, on one line; the name once, also where the address begins with it."""
-    lines = [line for line in postal_address if line]
     address, name = ", ".join(lines).casefold(), publisher.casefold()
     named = address.startswith(name) and not address[len(name) : len(name) + 1].isalnum()
     pieces = lines if named else [publisher, *lines]
