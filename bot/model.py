@@ -125,6 +125,17 @@ class Publication:
     postal_address: str
     site_url: str  # no slash at the end
     reason: str = ""  # why the reader gets this; empty: the template's own sentence
+    color: str = ""  # "#00bb55"; empty: the templates' own
+    logo: Path | None = None  # a picture file
+
+
+def hex_color(text: str) -> str:
+    """``#0b5`` and ``#00BB55`` as ``#00bb55``. ValueError for anything else."""
+    found = re.fullmatch(r"#([0-9a-f]{3}|[0-9a-f]{6})", text.lower())
+    if found is None:
+        raise ValueError(f"{text!r} is not a colour; write '#' and six digits 0-9 or a-f, like '#1b5265'")
+    digits = found[1] if len(found[1]) == 6 else "".join(digit * 2 for digit in found[1])
+    return f"#{digits}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ import pytest
 
 from bot.app.building import build
 from bot.app.syndication import whole
+from bot.store.published import latest_number
 from bot.web import archive
 from tests.support.archives import SLOT, Group, make_group
 from tests.support.site import Site, served
@@ -156,6 +157,47 @@ def test_the_feeds_are_those_of_a_build(site: Site, group: Group, tmp_path: Path
     for path in files:
         name = path.relative_to(tmp_path / "site").as_posix()
         assert get(site, f"/{name}").body.encode() == path.read_bytes(), name
+
+
+# --------------------------------------------------------------------------- languages
+
+
+def test_the_front_page_speaks_the_visitors_language(site: Site) -> None:
+    """As the browser asks, or as ``?lang=`` says; caches know that; no cookie. It offers the others."""
+    thai = get(site, "/", accept_language="th, en;q=0.5")
+    arabic = get(site, "/?lang=ar", accept_language="th")
+    unknown = get(site, "/", accept_language="xx")
+
+    assert '<html lang="th"' in thai.body
+    assert '<html lang="ar" dir="rtl"' in arabic.body
+    assert '<html lang="en"' in unknown.body
+    for answer, lang in ((thai, "th"), (arabic, "ar"), (unknown, "en")):
+        assert answer.headers["vary"] == "accept-language"
+        assert answer.headers["content-language"] == lang
+        assert "set-cookie" not in answer.headers
+    assert 'href="/?lang=ar"' in thai.body
+    assert 'href="/?lang=th"' not in thai.body
+    assert get(site, "/", accept_language="th", if_none_match=thai.headers["etag"]).status == 304
+    assert get(site, "/", accept_language="ar", if_none_match=thai.headers["etag"]).status == 200
+
+
+def test_a_built_front_page_keeps_the_publications_language(group: Group) -> None:
+    """Nothing there could choose: it offers no others."""
+    page = group.site(built=True).pages["/"].make(lambda path: path).decode()
+
+    assert '<html lang="en"' in page
+    assert "?lang=ar" not in page
+
+
+def test_the_newest_issue_of_a_newsletter_is_known(group: Group) -> None:
+    """For the pages that lead on to it: the one with the latest slot that went out; None before the first."""
+    here = group.workspace
+    newest = {name: latest_number(here.engine, here.mode, name) for name in ("weekly", "monthly", "never")}
+    shelves = {shelf.name: shelf.editions for shelf in group.site().archive.shelves}
+    here.release()
+
+    assert newest["weekly"] == shelves["weekly"][0].number
+    assert newest["never"] is None
 
 
 # --------------------------------------------------------------------------- search

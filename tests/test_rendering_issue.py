@@ -15,6 +15,7 @@ import pytest
 
 from bot.errors import QueueError, TemplateError, UserError
 from bot.model import Credit, Form, Issue, Item, Message, Newsletter, Publication, Reading, placeholder
+from bot.rendering.colors import contrast
 from bot.rendering.issue import HTML_BYTES, render_issue
 from bot.rendering.personal import personalised
 from bot.rendering.templates import Templates
@@ -201,8 +202,16 @@ def test_subject_and_preheader_tell_no_topic(rich: Item) -> None:
     first = " ".join(Page(shown).text.split())
 
     assert message.subject == "The Weekly Shelf: 1 item, 27 November 2026"
-    assert first.startswith("No. 12 · 27 November 2026 · 1 item")
+    assert first.startswith("No. 12 · Every item with its source and a link to read on")
     assert first.index("Ports") > 200
+
+
+@pytest.mark.parametrize("lang", ["en", "de", "fr", "es", "pt", "th", "ar"])
+def test_the_preheader_says_something_else_than_the_subject(tmp_path: Path, lang: str) -> None:
+    """Inboxes show them side by side."""
+    words = TEMPLATES.strings(lang)
+
+    assert not set(re.findall(r"{\w+}", words["subject"])) & set(re.findall(r"{\w+}", words["preheader"]))
 
 
 def test_two_renderings_are_the_same_to_the_byte(rich: Item) -> None:
@@ -258,6 +267,88 @@ def test_an_arabic_newsletter_is_arabic_all_over(tmp_path: Path) -> None:
     assert "إلغاء الاشتراك" in message.text
 
 
+@pytest.mark.parametrize(
+    ("title", "address", "imprint"),
+    [
+        ("Shelf Group", "12 Example Road\nBangkok", "Shelf Group, 12 Example Road, Bangkok"),
+        ("Shelf Group", "Shelf Group\n12 Example Road", "Shelf Group, 12 Example Road"),
+        ("Shelf Group", "SHELF GROUP, 12 Example Road", "SHELF GROUP, 12 Example Road"),
+        ("Shelf Group", "Shelf Groups Hall", "Shelf Group, Shelf Groups Hall"),
+        ("مجموعة الرف", "شارع الميناء 1\nبيروت", "مجموعة الرف، شارع الميناء 1، بيروت"),
+    ],
+)
+def test_the_imprint_says_the_name_once(tmp_path: Path, title: str, address: str, imprint: str) -> None:
+    """Also where the address begins with it; the comma is that of the script."""
+    publication = replace(PUBLICATION, title=title, postal_address=address)
+
+    message = render_issue(an_issue(an_item(tmp_path)), NEWSLETTER, publication, TEMPLATES)
+
+    assert imprint in Page(message.html).text
+    assert imprint in message.text
+
+
+def test_a_left_to_right_imprint_in_a_right_to_left_mail_keeps_its_commas(tmp_path: Path) -> None:
+    """Name and address are one run: apart, the comma would stand before the name."""
+    message = render(an_item(tmp_path), newsletter=replace(NEWSLETTER, lang="ar", title="الرف"))
+
+    assert '<span dir="ltr">Shelf Group, 12 Example Road, Bangkok</span>&#x200f;</p>' in message.html
+
+
+# --------------------------------------------------------------------------- colour and logo
+
+
+def test_links_have_the_publications_colour_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    """In the light and in the dark; the bar above has the colour itself."""
+    publication = replace(PUBLICATION, color="#ffee00")
+
+    html = render_issue(an_issue(an_item(tmp_path)), NEWSLETTER, publication, TEMPLATES).html
+
+    found = re.findall(r"\.text a \{ color: (#[0-9a-f]{6})", html)
+    assert len(found) == 2
+    light, dark = found
+    assert min(contrast(light, "#fdfcf9"), contrast(light, "#efece5")) >= 4.5
+    assert min(contrast(dark, "#1d2024"), contrast(dark, "#15171a")) >= 4.5
+    assert dark == "#ffee00"
+    assert "border-top:4px solid #ffee00" in html
+
+
+def test_the_mails_colours_stand_in_one_place() -> None:
+    """Whoever changes one finds it once, at the top."""
+    source = (SHIPPED / "email" / "issue.mjml").read_text(encoding="utf-8")
+    palette, rest = source.split("<mjml ", 1)
+
+    assert len(re.findall(r"#[0-9a-f]{6}\b", palette)) > 20
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b(?!;)", rest)
+
+
+def test_the_logo_goes_along_inside_the_mail(tmp_path: Path) -> None:
+    """In place of the publisher's name, and it says that name; never from elsewhere, and not in headlines."""
+    (tmp_path / "logo.png").write_bytes(PNG)
+    publication = replace(PUBLICATION, logo=tmp_path / "logo.png")
+    issue = an_issue(an_item(tmp_path))
+
+    message = render_issue(issue, NEWSLETTER, publication, TEMPLATES)
+    headlines = render_issue(issue, NEWSLETTER, publication, TEMPLATES, form=Form.HEADLINES)
+
+    [logo] = message.media
+    page = Page(message.html)
+    assert list(page.values("src", "img")) == [f"cid:{logo.cid}"]
+    assert list(page.values("alt", "img")) == ["Shelf Group"]
+    assert headlines.media == ()
+    assert "Shelf Group" in headlines.html
+
+
+def test_an_svg_logo_stays_out_of_mail(tmp_path: Path) -> None:
+    """Most mail programs do not show one: the name stands there."""
+    (tmp_path / "logo.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    publication = replace(PUBLICATION, logo=tmp_path / "logo.svg")
+
+    message = render_issue(an_issue(an_item(tmp_path)), NEWSLETTER, publication, TEMPLATES)
+
+    assert message.media == ()
+    assert '<p class="soft">Shelf Group</p>' in message.html
+
+
 def test_what_does_not_fit_is_left_to_its_source(tmp_path: Path) -> None:
     """The longest body goes first, whole, and is named; the others stay to the last word."""
     long = an_item(tmp_path, id="long", body="word " * 14_000 + "END")
@@ -270,7 +361,24 @@ def test_what_does_not_fit_is_left_to_its_source(tmp_path: Path) -> None:
     assert "END" not in message.html + message.text
     assert "STOP" in message.html
     assert message.html.count("A summary.") == 2
-    assert "Continue at Example Times" in message.html
+
+
+def test_a_shortened_story_goes_on_at_our_own_page_of_it(tmp_path: Path) -> None:
+    """Its source has a link of its own, as in every story; a story that is whole has no other link."""
+    long = an_item(tmp_path, id="long", body="word " * 14_000)
+    short = an_item(tmp_path, id="short", body="word " * 6_000)
+
+    message = render(long, short)
+
+    links = re.findall(r'<a [^>]*href="([^"]*)">((?:Read|Continue) at [^<]*)</a>', message.html)
+    own, source = "https://news.example.org/items/long", "https://example.org/ports?a=1&amp;b=2"
+    assert links == [
+        (own, "Continue at news.example.org"),
+        (source, "Read at Example Times"),
+        (source, "Read at Example Times"),
+    ]
+    assert f"Continue at news.example.org:\n<{own}>\nRead at Example Times:\n<" in message.text
+    assert message.text.count("Continue at") == 1
 
 
 def test_then_the_books_are_fewer(tmp_path: Path) -> None:
@@ -409,7 +517,7 @@ def test_a_greeting_says_the_name_where_it_is_known(
     assert plain in Page(for_all.html).text
     assert named in personalised(for_ana, values).text.splitlines()
     assert named in Page(personalised(for_ana, values).html).text
-    assert "<bdi>Ana &amp; &lt;Co&gt;</bdi>" in personalised(for_ana, values).html
+    assert '<span dir="auto">Ana &amp; &lt;Co&gt;</span>' in personalised(for_ana, values).html
     assert for_ana.text.index(placeholder("name")) < for_ana.text.index("Ports")
 
 

@@ -78,7 +78,7 @@ def read_archive(workspace: Workspace) -> Archive:
         read_published(workspace.engine, workspace.mode),
         workspace.read_queue().items,
         workspace.settings.mailings,
-        workspace.settings.publication.value,
+        workspace.publication,
         held=workspace.ledger.holds().keys(),
     )
 

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 import bot
 from bot.app.archive import read_archive
+from bot.app.branding import brand_files
 from bot.app.layout import Layout
 from bot.app.site import HTML, Link, Page, Site
 from bot.app.syndication import whole
@@ -68,7 +69,7 @@ def build(workspace: Workspace, folder: Path, *, plain_files: bool = False, dry_
     pages = whole(Site(archive=read_archive(workspace), layout=layout, built=True))
     with _place_beside(folder, workspace.state_folder, dry_run=dry_run) as beside:
         new = dict(_made(pages, workspace.settings, layout, old, folder, beside, plain_files=plain_files))
-        new |= dict(_static(workspace.templates, old, folder, beside))
+        new |= dict(_static(_static_files(workspace), old, folder, beside))
         if not dry_run and (new != old or not folder.exists()):
             keep_others(folder, beside, old.keys() | new.keys())
             (beside / MANIFEST).write_text(listed(new), "utf-8")
@@ -134,11 +135,17 @@ def _made(
 
 
 def _static(
-    templates: Templates, old: Mapping[str, Entry], folder: Path, beside: Path
+    files: Mapping[str, bytes], old: Mapping[str, Entry], folder: Path, beside: Path
 ) -> Iterator[tuple[str, Entry]]:
-    for name, path in _styles(templates).items():
+    for name, content in files.items():
         place = f"static/{name}"
-        yield place, ["", placed(path.read_bytes(), folder / place, beside / place, old.get(place))]
+        yield place, ["", placed(content, folder / place, beside / place, old.get(place))]
+
+
+def _static_files(workspace: Workspace) -> Mapping[str, bytes]:
+    """The contents of everything under ``/static/``, by name."""
+    styles = {name: path.read_bytes() for name, path in _styles(workspace.templates).items()}
+    return styles | dict(brand_files(workspace.root, workspace.settings.publication, workspace.templates))
 
 
 def _styles(templates: Templates) -> Mapping[str, Path]:

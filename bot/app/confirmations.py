@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
 from enum import Enum
 
 from bot.app.chores import repeat_until_stopped
@@ -51,7 +52,9 @@ def confirmation(workspace: Workspace, request: SignupRequest, *, site: str, now
     newsletter = workspace.newsletter(request.newsletters[0])
     words = workspace.templates.strings(request.lang)
     token = confirm_token(workspace.settings.signing_keys, signup=request.id)
-    text = workspace.templates.render("email/confirm.txt", words=words, url=f"{site}/c/{token}", wrap=wrap)
+    text = workspace.templates.render(
+        "email/confirm.txt", words=words, url=f"{site}/c/{token}", title=newsletter.title, wrap=wrap
+    )
     return Message(
         kind="confirmation",
         lang=words["lang"],
@@ -63,9 +66,10 @@ def confirmation(workspace: Workspace, request: SignupRequest, *, site: str, now
 
 
 def _no_list(newsletter: Newsletter) -> ListFields:
-    """The newsletter's sender, and no list: whoever gets this has not joined one."""
+    """The newsletter's address under its title, and no list: whoever gets this has not joined one."""
+    title = newsletter.title.replace("\\", "").replace('"', "'")
     return ListFields(
-        sender=newsletter.sender,
+        sender=f'"{title}" <{parseaddr(newsletter.sender)[1]}>',
         reply_to=newsletter.reply_to,
         list_id="",
         list_name="",

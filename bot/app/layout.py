@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from bot.app.branding import STYLE, logo_name
 from bot.config import Settings
 from bot.rendering.languages import FALLBACK, fill, native_name
 from bot.rendering.templates import Templates
@@ -51,6 +52,8 @@ class Layout:
             "lang": words["lang"],
             "dir": words["dir"],
             "publication": self.settings.publication.value,
+            "brand": f"/static/{STYLE}" if self.settings.publication.color else "",
+            "logo": f"/static/{name}" if (name := logo_name(self.settings.publication)) else "",
             "masthead": self.settings.publication.title,
             "exit_url": self.exit_url(words["lang"]),
             "privacy_url": self.settings.site.privacy_url,

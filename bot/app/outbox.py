@@ -102,7 +102,7 @@ def write_page(
     page = workspace.templates.render(
         "web/outbox.html",
         heading=heading,
-        publication=workspace.settings.publication.value,
+        publication=workspace.publication,
         timezone=workspace.settings.publication.timezone,
         editions=editions,
         cards=cards,

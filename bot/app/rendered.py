@@ -59,7 +59,7 @@ def _parts(workspace: Workspace, item: Item, now: datetime) -> Iterator[tuple[st
 def _mail(workspace: Workspace, item: Item, newsletter: Newsletter, now: datetime) -> None:
     """HTML and text, as the only item of an issue; the other forms say less of the same."""
     issue = Issue(newsletter=newsletter.name, number=1, slot=now, items=(item,))
-    render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
+    render_issue(issue, newsletter, workspace.publication, workspace.templates)
 
 
 def _pages(workspace: Workspace, item: Item, now: datetime) -> None:

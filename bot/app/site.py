@@ -63,7 +63,7 @@ class Site:
     def pages(self) -> Mapping[str, Page]:
         """By path."""
         made = (
-            self._front(),
+            self.fronts[self.lang],
             *self._lists(),
             *self._issues(),
             *self._stories(),
@@ -94,17 +94,32 @@ class Site:
 
     # ------------------------------------------------------------------ the front, the lists
 
-    def _front(self) -> Page:
+    @cached_property
+    def fronts(self) -> Mapping[str, Page]:
+        """The front page by language; a web space, where nothing can choose, has the publication's only."""
+        languages = {self.lang: ""} if self.built else self.layout.languages
+        return {lang: self._front(lang, [tag for tag in languages if tag != lang]) for lang in languages}
+
+    def _front(self, lang: str, others: Sequence[str]) -> Page:
         latest = [self.headline(story, item) for story, item in self.archive.shown()[:LATEST]]
         shelves = [
-            (shelf, [self._row(e, self.lang) for e in shelf.editions[:1]]) for shelf in self.archive.shelves
+            (shelf, [self._row(e, lang) for e in shelf.editions[:1]]) for shelf in self.archive.shelves
         ]
+        elsewhere = [(tag, self.layout.languages[tag], f"/?lang={tag}") for tag in others]
 
         def make(link: Link) -> bytes:
-            feeds = [(shelf, self.feed_langs(shelf)) for shelf in self.archive.shelves]
-            return self.html("front", self.lang, link, "/", shelves=shelves, latest=latest, feeds=feeds)
+            return self.html(
+                "front",
+                lang,
+                link,
+                "/",
+                shelves=shelves,
+                latest=latest,
+                feeds=[(shelf, self.feed_langs(shelf)) for shelf in self.archive.shelves],
+                others=elsewhere,
+            )
 
-        return Page(path="/", make=make, lang=self.lang, changed=self.changed)
+        return Page(path="/", make=make, lang=lang, changed=self.changed)
 
     @property
     def changed(self) -> datetime | None:

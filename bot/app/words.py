@@ -62,7 +62,7 @@ def _fault(workspace: Workspace, issue: Issue) -> str:
 
 def _issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
     newsletter = workspace.newsletter(issue.newsletter)
-    message = render_issue(issue, newsletter, workspace.settings.publication.value, workspace.templates)
+    message = render_issue(issue, newsletter, workspace.publication, workspace.templates)
     return Outgoing(
         what=issue,
         channel=newsletter.channel,
@@ -76,7 +76,7 @@ def _issue_words(workspace: Workspace, issue: Issue) -> Outgoing:
 def issue_variants(workspace: Workspace, issue: Issue) -> dict[str, Message]:
     """Its other words for some readers, by name: for whoever records it, or would."""
     newsletter = workspace.newsletter(issue.newsletter)
-    publication, templates = workspace.settings.publication.value, workspace.templates
+    publication, templates = workspace.publication, workspace.templates
     found: dict[str, Message] = {}
     for of, lang, form in (("", newsletter.lang, Form.FULL), *_wishes(workspace, newsletter)):
         for named in (False, True) if newsletter.greets else (False,):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 import bot
+from bot.app.branding import logo_file
 from bot.app.telling import Teller
 from bot.audience.verp import ReturnPaths
 from bot.channels.base import Channel, ChannelContext, MassChannel, Options
@@ -21,7 +23,7 @@ from bot.channels.registry import ChannelType, channel_names, channel_type
 from bot.config import FILE, ChannelTable, Settings, explained, load_settings
 from bot.errors import ConfigError, NotFoundError
 from bot.files import make_private_folder
-from bot.model import Item, Newsletter
+from bot.model import Item, Newsletter, Publication
 from bot.reader import Queue, read_queue
 from bot.rendering.templates import Templates
 from bot.schedule import parse_slots
@@ -54,7 +56,8 @@ class Workspace:
         self.readonly = readonly
         self.settings: Settings = load_settings(root, mode=mode)
         self._check_slots()
-        _ = self.return_paths  # a mistake there is told before anything is done
+        # A mistake there is told before anything is done.
+        _ = self.return_paths, self.publication
 
     # ------------------------------------------------------------------ places
 
@@ -80,6 +83,12 @@ class Workspace:
         return self.settings.mode
 
     # ------------------------------------------------------------------ what is built
+
+    @cached_property
+    def publication(self) -> Publication:
+        """The publication as the renderer knows it, with its logo."""
+        table = self.settings.publication
+        return replace(table.value, logo=logo_file(self.root, table))
 
     @cached_property
     def engine(self) -> Engine:

@@ -79,7 +79,7 @@ def _door(host: str, port: int) -> socket.socket:
 
 def _welcome(here: Workspace, host: str, port: int) -> None:
     shown = "localhost" if host in (*EVERYWHERE, "127.0.0.1", "::1") else host
-    click.echo(f"Serving in {here.mode} on http://{shown}:{port}/ (try /subscribe); stop with Ctrl-C.")
+    click.echo(f"Serving on http://{shown}:{port}/ ({here.mode}; try /subscribe); stop with Ctrl-C.")
     if folder := urlsplit(here.settings.publication.site_url).path:
         click.echo(
             f"! site_url ends in {folder}, but these pages need a name of their own, such as "

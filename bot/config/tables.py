@@ -7,17 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from email.utils import parseaddr
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from bot.model import Publication
+from bot.model import Publication, hex_color
 from bot.pace import PaceRules
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)")
+LOGO_KINDS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -77,6 +79,22 @@ def _mailbox(value: str) -> str:
     return f"{name} <{checked.normalized}>" if name else checked.normalized
 
 
+def _color(value: Any) -> Any:
+    return hex_color(value) if isinstance(value, str) and value else value
+
+
+def _logo_file(value: Any) -> Any:
+    """A path within the workspace, whose ending says what it is."""
+    if not isinstance(value, str) or not value:
+        return value
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value:
+        raise ValueError(f"{value!r} leads out of the workspace; put the file beside bot.toml")
+    if path.suffix.lower() not in LOGO_KINDS:
+        raise ValueError(f"{value!r} is no picture; use {', '.join(LOGO_KINDS)}")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 Language = Annotated[str, BeforeValidator(_language)]
@@ -86,6 +104,8 @@ Slots = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 ]
 Mailbox = Annotated[str, BeforeValidator(_mailbox)]
+Color = Annotated[str, BeforeValidator(_color)]
+LogoFile = Annotated[str, BeforeValidator(_logo_file)]
 
 
 class Table(BaseModel):
@@ -104,6 +124,8 @@ class PublicationTable(Table):
     postal_address: str = ""
     site_url: SiteAddress = "https://news.example.org"
     reason: str = ""
+    color: Color = ""  # "#0b5": of links and buttons, made darker or lighter where it must be read
+    logo: LogoFile = ""  # a picture file in the workspace
 
     @property
     def value(self) -> Publication:
@@ -116,6 +138,7 @@ class PublicationTable(Table):
             postal_address=self.postal_address,
             site_url=self.site_url,
             reason=self.reason,
+            color=self.color,
         )
 
 

@@ -1,4 +1,4 @@
-"""Keeping writing directions apart in plain text, with invisible marks where they are needed and only there.
+"""Keeping writing directions apart in plain text and in a mail's HTML, where it is needed and only there.
 
 A reader shows each line from the side of its first strong letter (dir="auto", Unicode's UAX #9).
 """
@@ -6,13 +6,19 @@ A reader shows each line from the side of its first strong letter (dir="auto", U
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+
+from markupsafe import Markup, escape
 
 from bot.rendering.languages import Direction
+from bot.rendering.markdown import text_direction
 
 SEPARATOR = " · "
 
 _LRM, _RLM, _FSI, _PDI = "\u200e", "\u200f", "\u2068", "\u2069"
 _ISOLATES = frozenset("\u2066\u2067\u2068")
+_MARKS: Mapping[Direction, str] = {"ltr": _LRM, "rtl": _RLM}
+_OPPOSITE: Mapping[Direction, Direction] = {"ltr": "rtl", "rtl": "ltr"}
 _RTL_CLASSES = frozenset({"R", "AL"})
 
 
@@ -26,7 +32,7 @@ def directed(text: str, way: Direction) -> str:
     first = _first_strong(text)
     if first is None or first == way:
         return text
-    return (_RLM if way == "rtl" else _LRM) + text
+    return _MARKS[way] + text
 
 
 def isolated(piece: str, way: Direction) -> str:
@@ -35,6 +41,19 @@ def isolated(piece: str, way: Direction) -> str:
     digits = way == "rtl" and any(char.isdecimal() for char in piece)
     mixes = bool(ways - {way}) or (digits and not ways)
     return f"{_FSI}{piece}{_PDI * (1 + _unclosed(piece))}" if mixes else piece
+
+
+def apart(piece: str, way: Direction, *, lang: str = "") -> Markup:
+    """The piece within a line of a mail's HTML that runs in direction ``way``.
+
+    Most mail programs drop ``bdi``. A span with a direction is isolated in all that are browsers; the mark
+    behind it keeps what follows in its place in those that are none (Outlook's Word).
+    """
+    own = way if text_direction(piece) in ("", way) else _OPPOSITE[way]
+    language = Markup(' lang="{}"').format(lang) if lang else Markup()
+    if own == way and isolated(piece, way) == piece:
+        return Markup("<span{}>{}</span>").format(language, piece) if lang else escape(piece)
+    return Markup('<span{} dir="{}">{}</span>{}').format(language, own, piece, _MARKS[way])
 
 
 def _first_strong(text: str) -> Direction | None:

@@ -11,13 +11,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup
 
 from bot.errors import TemplateError, UserError
 from bot.model import Form, Issue, Item, ListFields, Media, Message, Newsletter, Publication, placeholder
+from bot.rendering.bidi import apart
+from bot.rendering.colors import readable
 from bot.rendering.languages import Direction, counted, direction, fill, long_date
 from bot.rendering.markdown import clean, is_safe, text_direction, to_html
+from bot.rendering.masthead import imprint, logo_of
 from bot.rendering.mjml import compile_mjml, lint, without_jinja
 from bot.rendering.pictures import Picture, read_picture
 from bot.rendering.templates import Templates
@@ -26,9 +30,10 @@ from bot.rendering.text import to_text, wrap
 HTML_BYTES = 95_000  # Gmail shows 102 kB and cuts the rest, with the unsubscribe link in it
 MJML, TEXT = "email/issue.mjml", "email/issue.txt"
 FEW_BOOKS = 3  # of "More literature", in an issue that is too large even without bodies
-COLUMN = 568  # pixels: the widest a picture is shown
+COLUMN, LOGO_WIDTH = 568, 240  # pixels: the widest a picture and a logo are shown
 
 # After the preheader an inbox would go on with the first headline; invisible spaces push it out of sight.
+_HEADING_CELL = re.compile(r"<th(?=[ >])(?![^<>]*\balign=)")
 _PREVIEW_END = "\u2007\u034f" * 110
 
 
@@ -67,6 +72,8 @@ class _Story:
     books: tuple[_Book, ...]
     more_books: str = ""
     read_at: str
+    own_url: str  # its page in our archive
+    continue_at: str = ""  # in words, where its body is not in the mail
     words: Mapping[str, str] = field(hash=False)
 
 
@@ -94,13 +101,16 @@ def render_issue(
         for item in issue.items
         if shows_pictures and (path := item.image_path)
     }
+    logo = logo_of(publication) if shows_pictures else None
     stories = tuple(
-        _story(number, item, pictures.get(item.id), newsletter, templates)
+        _story(number, item, pictures.get(item.id), newsletter, publication.site_url, templates)
         for number, item in enumerate(issue.items, 1)
     )
     if form is Form.HEADLINES:
         stories = tuple(map(_headline, stories))
     page = _page(issue, newsletter, publication, words, named=named)
+    page["logo"] = logo and _image(logo, publication.title, newsletter.list_id, widest=LOGO_WIDTH)
+    shown = [(publication.title, logo), *((item.alt, pictures.get(item.id)) for item in issue.items)]
     page["contents"] = form is not Form.HEADLINES  # which would say each headline twice
     html, stories, shortened = ("", stories, ()) if form is Form.PLAIN else _fitting(page, stories, templates)
     return Message(
@@ -109,7 +119,7 @@ def render_issue(
         subject=str(page["subject"]),
         html=html,
         text=_text(page, stories, templates),
-        media=_media(issue.items, pictures, newsletter.list_id),
+        media=_media(shown, newsletter.list_id),
         mailing=_mailing(page, newsletter, publication),
         date=issue.slot,
         shortened=shortened,
@@ -125,6 +135,8 @@ def _page(
     """Everything around the stories."""
     day = long_date(issue.slot.astimezone(publication.zone).date(), newsletter.lang)
     title = one_line(newsletter.title)
+    publisher = "" if publication.title == newsletter.title else one_line(publication.title)
+    address = [one_line(line) for line in publication.postal_address.splitlines() if line.strip()]
     said = {
         "title": title,
         "items": counted(words, "items", len(issue.items)),
@@ -137,7 +149,8 @@ def _page(
         "words": words,
         "title": title,
         "tagline": one_line(newsletter.tagline or publication.tagline),
-        "publisher": "" if publication.title == newsletter.title else one_line(publication.title),
+        "publisher": publisher,
+        "color": publication.color,
         "date": day,
         "number": fill(words["number"], number=issue.number),
         "subject": fill(words["subject"], **said),
@@ -145,9 +158,8 @@ def _page(
         "preview_end": _PREVIEW_END,
         "greeting": _greeting(words, named=named) if newsletter.greets else (),
         "reason": one_line(publication.reason) or words["reason"],
-        "address": ", ".join(
-            one_line(line) for line in publication.postal_address.splitlines() if line.strip()
-        ),
+        "imprint": imprint(publisher or title, address),
+        "address": ", ".join(address),  # for templates that a workspace copied before there was an imprint
         "archive_url": f"{publication.site_url}/issues/{newsletter.name}/{issue.number}",
         "unsubscribe_url": f"{publication.site_url}/u/{newsletter.name}/{placeholder('unsubscribe_token')}",
         "preferences_url": f"{publication.site_url}/p/{newsletter.name}/{placeholder('unsubscribe_token')}",
@@ -163,7 +175,12 @@ def _greeting(words: Mapping[str, str], *, named: bool) -> tuple[str, str, str]:
 
 
 def _story(
-    number: int, item: Item, picture: Picture | None, newsletter: Newsletter, templates: Templates
+    number: int,
+    item: Item,
+    picture: Picture | None,
+    newsletter: Newsletter,
+    site_url: str,
+    templates: Templates,
 ) -> _Story:
     words, way = labels(item.lang, newsletter.lang, templates), direction(item.lang)
     source, anchor = one_line(item.source), f"s{number}"
@@ -178,17 +195,24 @@ def _story(
         dir=way,
         note=one_line(item.content_warning),
         summary=one_line(item.summary),
-        body=to_html(item.body, anchor=anchor, direction=way),
+        body=_with_aligned_headings(to_html(item.body, anchor=anchor, direction=way), way),
         text=to_text(item.body),
-        image=_image(picture, item, newsletter.list_id) if picture else None,
+        image=_image(picture, item.alt, newsletter.list_id) if picture else None,
         also=tuple((one_line(credit.source), safe_link(credit.url)) for credit in item.also_reported_by),
         books=tuple(
             _Book(title=one_line(book.title), author=one_line(book.author), url=safe_link(book.url))
             for book in item.further_reading
         ),
         read_at=fill(words["read_at"], source=isolated_name(source, words["dir"])),
+        own_url=f"{site_url}/items/{quote(item.id)}",
         words=words,
     )
+
+
+def _with_aligned_headings(body: Markup, way: Direction) -> Markup:
+    """A table's headings begin where its cells do; many mail programs know no ``text-align: start``."""
+    side = "right" if way == "rtl" else "left"
+    return Markup(_HEADING_CELL.sub(f'<th align="{side}"', str(body)))  # noqa: S704 -- it was safe before
 
 
 def labels(lang: str, fallback: str, templates: Templates) -> Mapping[str, str]:
@@ -204,9 +228,9 @@ def dateline(source: str, published: date, item: Item) -> tuple[str, ...]:
     return tuple(part for part in (source, long_date(published, item.lang), region) if part)
 
 
-def _image(picture: Picture, item: Item, domain: str) -> _Image:
-    width = min(picture.width or COLUMN, COLUMN)
-    return _Image(src=f"cid:{picture.cid(domain)}", alt=one_line(item.alt), width=width)
+def _image(picture: Picture, alt: str, domain: str, *, widest: int = COLUMN) -> _Image:
+    width = min(picture.width or widest, widest)
+    return _Image(src=f"cid:{picture.cid(domain)}", alt=one_line(alt), width=width)
 
 
 def safe_link(url: str) -> str:
@@ -272,11 +296,13 @@ def _headline(story: _Story) -> _Story:
 
 
 def _bared(story: _Story) -> _Story:
-    return replace(story, body=Markup(""), text="", read_at=_continue_at(story))
+    return replace(story, body=Markup(""), text="", continue_at=_continue_at(story))
 
 
 def _continue_at(story: _Story) -> str:
-    return fill(story.words["continue_at"], source=isolated_name(story.source, story.words["dir"]))
+    """In words: at our own page of it, which has the whole body."""
+    site = urlsplit(story.own_url).hostname or ""
+    return fill(story.words["continue_at"], source=isolated_name(site, story.words["dir"]))
 
 
 def _with_few_books(story: _Story) -> _Story:
@@ -291,7 +317,8 @@ def _size(text: str) -> int:
 
 
 def _html(page: Mapping[str, object], stories: Sequence[_Story], templates: Templates) -> str:
-    source = templates.render(MJML, **page, stories=stories)
+    helpers = {"apart": apart, "readable": readable}
+    source = templates.render(MJML, **page, **helpers, stories=stories)
     path = templates.path(MJML)
     assert path is not None  # noqa: S101 -- it has just been rendered
     try:
@@ -308,14 +335,14 @@ def _text(page: Mapping[str, object], stories: Sequence[_Story], templates: Temp
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _media(items: Sequence[Item], pictures: Mapping[str, Picture], domain: str) -> tuple[Media, ...]:
-    """Each picture once, also when two items show the same."""
+def _media(shown: Sequence[tuple[str, Picture | None]], domain: str) -> tuple[Media, ...]:
+    """Each picture once, also when two items show the same; the first one's words describe it."""
     found = {
         picture.digest: Media(
-            path=picture.path, mime_type=picture.mime_type, alt=one_line(item.alt), cid=picture.cid(domain)
+            path=picture.path, mime_type=picture.mime_type, alt=one_line(alt), cid=picture.cid(domain)
         )
-        for item in reversed(items)
-        if (picture := pictures.get(item.id))
+        for alt, picture in reversed(shown)
+        if picture
     }
     return tuple(reversed(found.values()))
 

@@ -27,36 +27,49 @@ class Picture:
         return f"{self.digest[:32]}@{domain}"
 
 
+class UnusablePictureError(Exception):
+    """Why the file cannot be shown, and what to do."""
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(problem)
+        self.problem, self.advice = problem, advice
+
+
 def read_picture(path: Path, *, item: Path) -> Picture:
-    """Look at the file; ``item`` is named when it cannot be used."""
+    """Look at an item's picture; the item is named when it cannot be used."""
     try:
-        content = _content(path, folder=item.parent)
+        return picture_in(item.parent, path, called="image")
+    except UnusablePictureError as error:
+        raise QueueError(item, problem=error.problem, advice=error.advice) from error
+
+
+def picture_in(folder: Path, path: Path, *, called: str, max_bytes: int = MAX_BYTES) -> Picture:
+    """Look at a picture file of this folder. UnusablePictureError where mail cannot show it."""
+    name = f"{called} {path.name}"
+    try:
+        content = content_in(folder, path, max_bytes=max_bytes)
     except OSError as error:
-        raise QueueError(
-            item,
-            problem=f"image {path.name} cannot be read: {error.strerror or error}",
-            advice="mend 'image:'",
-        ) from error
+        why = error.strerror or error
+        raise UnusablePictureError(f"{name} cannot be read: {why}", f"mend '{called}:'") from error
     kind = mime_type(content)
     if not kind:
-        advice = "use PNG, JPEG, GIF or WebP"
-        raise QueueError(
-            item, problem=f"image {path.name} is not a picture that mail can show", advice=advice
+        raise UnusablePictureError(
+            f"{name} is not a picture that mail can show", "use PNG, JPEG, GIF or WebP"
         )
     width, height = size_in_pixels(content)
     if width * height > MAX_PIXELS:
-        problem = f"image {path.name} claims {width:,} x {height:,} pixels"
-        raise QueueError(
-            item, problem=problem, advice=f"at most {MAX_PIXELS:,} fit everywhere; make it smaller"
+        raise UnusablePictureError(
+            f"{name} claims {width:,} x {height:,} pixels",
+            f"at most {MAX_PIXELS:,} fit everywhere; make it smaller",
         )
     digest = hashlib.sha256(content).hexdigest()
     return Picture(path=path, mime_type=kind, width=width, digest=digest)
 
 
-def _content(path: Path, *, folder: Path) -> bytes:
-    """An item may name a pipe, a device or a link to a file elsewhere: none of them is ever opened."""
+def content_in(folder: Path, path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """A pipe, a device or a link to a file elsewhere may have the name: none of them is ever opened."""
     if not is_file_inside(path, folder):
-        raise OSError("not a file in the queue folder")
-    if path.stat().st_size > MAX_BYTES:
+        raise OSError(f"not a file in the {folder.name} folder")
+    if path.stat().st_size > max_bytes:
         raise OSError("too large")
     return path.read_bytes()

@@ -57,6 +57,14 @@ def posted_addresses(engine: Engine, mode: str) -> dict[str, str]:
         return {row.subject: from_text(row.body).url for row in rows}
 
 
+def latest_number(engine: Engine, mode: str, newsletter: str) -> int | None:
+    """The number of the newsletter's newest issue that went out; None before the first."""
+    query = _out(mode).where(issue.c.newsletter == newsletter).order_by(None).order_by(issue.c.slot.desc())
+    with reading(engine) as connection:
+        row = connection.execute(query.limit(1)).first()
+    return None if row is None else row.number
+
+
 def mark_of(engine: Engine, mode: str) -> tuple[object, ...]:
     """Something small that differs when ``read_published`` would: for whoever asks again and again."""
     posts = select(func.count(), func.max(delivery.c.settled_at)).where(*_sent_posts(mode))

@@ -368,7 +368,9 @@ consent = Table(
     _text("address_key"),
     _text("newsletter"),  # "": all
     _text("event"),  # "asked" | "confirmed" | "imported" | "added" | "left" | "suppressed"
-    _text("means"),  # "form", "confirmation page", "one click", "page", "command line", "file ...", "bounce"
+    _text(
+        "means"
+    ),  # "form", "confirmation page", "one click", "page", "taken back", "command line", "file ...", "bounce"
     Column("wording", Text, ForeignKey("wording.digest")),
     _text("form_url"),
     _text("ip"),  # truncated

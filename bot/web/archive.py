@@ -49,7 +49,10 @@ def routes(pages: Pages, clock: Callable[[], datetime]) -> APIRouter:
         found = made.pages.get(path)
         if found is None:
             raise HTTPException(404)
-        headers = {"content-language": found.lang} if found.lang else {}
+        return given(request, made, found, age=age)
+
+    def given(request: Request, made: _Made, found: Page, *, age: int = AGE, **more: str) -> Response:
+        headers = more | ({"content-language": found.lang} if found.lang else {})
         # A rehearsal may be of next week, and nothing can have changed later than now.
         changed = found.changed if found.changed and found.changed <= clock() else None
         seconds = changed.timestamp() if changed else 0.0
@@ -57,8 +60,9 @@ def routes(pages: Pages, clock: Callable[[], datetime]) -> APIRouter:
 
     @router.get("/", summary="The front page", responses=page(200, 503))
     def front(request: Request) -> Response:
-        """Newsletters and the latest stories."""
-        return answer(request, "/")
+        """Newsletters and the latest stories, in the visitor's language or the one of ``?lang=``."""
+        made = current.made()
+        return given(request, made, made.site.fronts[pages.language(request)], vary="accept-language")
 
     @router.get("/issues/{newsletter}", summary="A newsletter's issues", responses=page(200, 404, 503))
     def issues(request: Request, newsletter: str) -> Response:
@@ -108,15 +112,16 @@ class _Made:
 
     def __init__(self, site: Site) -> None:
         self.site, self.pages = site, whole(site)
-        self._contents: dict[str, bytes] = {}
+        self._contents: dict[tuple[str, str], bytes] = {}
 
     def content(self, page: Page) -> bytes:
         """A few hundred pages are kept: what is asked once is asked again."""
-        content = self._contents.get(page.path)
+        key = (page.path, page.lang)
+        content = self._contents.get(key)
         if content is None:
             content = page.make(as_it_is)
             if len(self._contents) < MOST_KEPT and len(content) < LARGEST_KEPT:
-                self._contents[page.path] = content
+                self._contents[key] = content
         return content
 
 

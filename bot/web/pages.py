@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from mimetypes import guess_type
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from bot.app.branding import brand_files
 from bot.app.layout import Layout
 from bot.app.workspace import Workspace
 from bot.errors import UserError
@@ -57,14 +58,20 @@ class Pages:
         return kept(request, page.encode(), "text/html; charset=utf-8", age=age, headers=headers)
 
     def static(self, request: Request, name: str) -> Response | None:
-        """A file of ``templates/web/static``, the workspace's own before the shipped one."""
+        """What bot.toml adds, or a file of ``templates/web/static``, the workspace's before the shipped."""
         plain = len(name) < 100 and name.isascii() and name.replace("-", "").replace(".", "", 1).isalnum()
+        kind = guess_type(name)[0] or "application/octet-stream"
+        text = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+        if (own := self._brand().get(name)) is not None:
+            return kept(request, own, text, age=3600)
         path = self._static_file(f"web/static/{name}") if plain else None
         if path is None:
             return None
-        kind = guess_type(name)[0] or "application/octet-stream"
-        text = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
         return kept(request, path.read_bytes(), text, age=3600, changed=path.stat().st_mtime)
+
+    def _brand(self) -> Mapping[str, bytes]:
+        here = self.workspace
+        return brand_files(here.root, here.settings.publication, here.templates)
 
     def _static_file(self, name: str) -> Path | None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,10 +14,13 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import HTMLResponse, Response
 
 from bot.app import joining, preferences
+from bot.app.returning import Departures
 from bot.audience.confirming import form_stamp, read_confirm_token
+from bot.audience.returning import read_return_token, return_token
 from bot.audience.tokens import TEST_READER, read_unsubscribe_token
 from bot.model import Newsletter
 from bot.rendering.languages import long_date
+from bot.store.published import latest_number
 from bot.web.describing import CONFIRM, LEAVE, PREFER, SUBSCRIBE, page
 from bot.web.pages import Pages
 from bot.web.places import Places
@@ -36,7 +39,7 @@ def utc_now() -> datetime:
 def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
     """All of them. ``clock`` is the time for whatever the pages decide."""
     router = APIRouter(default_response_class=HTMLResponse)
-    desk = _Desk(pages, clock)
+    desk = _Desk(pages, clock, Departures(pages.workspace))
 
     @router.get("/subscribe", summary="The sign-up form", responses=page(200))
     def subscribe(request: Request) -> Response:
@@ -83,6 +86,16 @@ def routes(pages: Pages, clock: Clock = utc_now) -> APIRouter:
         means = "one click" if ONE_CLICK in body or _ONE_CLICK_PART in body else "page"
         return await desk.places.run(desk.leave, request, newsletter, token, means)
 
+    @router.post(
+        "/u/{newsletter}/{token}/back",
+        summary="Take back that one left, within a minute",
+        responses=page(200, 400, 410, 413, 503),
+        **CONFIRM,
+    )
+    async def take_back(request: Request, newsletter: str, token: str) -> Response:
+        """With the token of the page that said so."""
+        return await desk.places.run(desk.take_back, request, newsletter, token)
+
     @router.get("/p/{newsletter}/{token}", summary="A reader's settings", responses=page(200, 400, 410, 503))
     def settings(request: Request, newsletter: str, token: str) -> Response:
         """Shows neither address nor name."""
@@ -119,14 +132,20 @@ class _Desk:
 
     pages: Pages
     clock: Clock
+    departures: Departures
     places: Places = field(default_factory=Places)
 
     # ------------------------------------------------------------------ coming
 
     def form(
-        self, lang: str, *, chosen: tuple[str, ...] = (), wrong: tuple[joining.Wrong, ...] = ()
+        self,
+        lang: str,
+        *,
+        address: str = "",
+        chosen: tuple[str, ...] = (),
+        wrong: tuple[joining.Wrong, ...] = (),
     ) -> Response:
-        """The sign-up form; nothing that was typed is in it."""
+        """The sign-up form; what was typed stays in it, to be mended."""
         here = self.pages.workspace
         mailings = here.settings.mailings
         return self.pages.private(
@@ -135,6 +154,7 @@ class _Desk:
             status=422 if wrong else 200,
             mailings=mailings,
             chosen=tuple(mailing.name for mailing in mailings if mailing.name in chosen),
+            address=address,
             wrong=tuple(wrong),
             stamp=form_stamp(here.settings.signing_keys, self.clock()),
             languages=self.pages.layout.languages,
@@ -156,7 +176,9 @@ class _Desk:
         site = str(request.base_url).rstrip("/") if here.mode == "rehearsal" else ""
         answer = await self.places.run(joining.ask, here, filled, now=now, site=site)
         if answer.wrong:
-            return await run_in_threadpool(self.form, lang, chosen=filled.newsletters, wrong=answer.wrong)
+            return await run_in_threadpool(
+                self.form, lang, address=filled.address, chosen=filled.newsletters, wrong=answer.wrong
+            )
         if answer.full:
             return await run_in_threadpool(self._full, lang, answer.full, now)
         return await run_in_threadpool(self.pages.private, "sent", lang)
@@ -189,8 +211,14 @@ class _Desk:
         if done is None or not done.subscriber:
             return self._refused(lang, 410, "expired")
         lang = self.pages.nearest([done.lang])
+        known = self._known(done.newsletters)
         return self.pages.private(
-            "confirmed", lang, mailings=self._known(done.newsletters), masthead="", signup=False
+            "confirmed",
+            lang,
+            mailings=known,
+            latest=self._latest([mailing.name for mailing in known]),
+            masthead="",
+            signup=False,
         )
 
     # ------------------------------------------------------------------ leaving
@@ -220,10 +248,36 @@ class _Desk:
             return self._refused(lang, 400, "forged")
         if reader == TEST_READER:
             return self._told_of_test(lang, "leave")
-        self.pages.workspace.leaving.unsubscribe(
+        departure = self.departures.leave(
             reader, newsletter, now=self.clock(), means=means, ip=self._network(request)
         )
-        return self.pages.private("left", lang, masthead="", signup=False)
+        keys = self.pages.workspace.settings.signing_keys
+        return self.pages.private(
+            "left",
+            lang,
+            name=newsletter,
+            undo=return_token(keys, departure=departure, newsletter=newsletter),
+            latest=self._latest([newsletter]),
+            masthead="",
+            signup=False,
+        )
+
+    def take_back(self, request: Request, newsletter: str, token: str) -> Response:
+        lang = self._language_of(request, newsletter)
+        keys = self.pages.workspace.settings.signing_keys
+        departure = read_return_token(keys, token, newsletter=newsletter)
+        if departure is None:
+            return self._refused(lang, 400, "forged")
+        now, ip = self.clock(), self._network(request)
+        if not self.departures.take_back(departure, newsletter, now=now, ip=ip):
+            return self._refused(lang, 410, "late")
+        return self.pages.private("back", lang, latest=self._latest([newsletter]), masthead="", signup=False)
+
+    def _latest(self, newsletters: Sequence[str]) -> list[tuple[str, str]]:
+        """The newest issue of each that has one: its newsletter's title and its path."""
+        here = self.pages.workspace
+        numbers = {name: latest_number(here.engine, here.mode, name) for name in newsletters}
+        return [(self._named(name), f"/issues/{name}/{n}") for name, n in numbers.items() if n is not None]
 
     # ------------------------------------------------------------------ settings
 
@@ -317,7 +371,7 @@ class _Desk:
 
     def _refused(self, lang: str, status: int, what: str) -> Response:
         return self.pages.private(
-            "error", lang, status=status, what=what, masthead="", signup=what == "expired"
+            "error", lang, status=status, what=what, masthead="", signup=what in ("expired", "late")
         )
 
 
