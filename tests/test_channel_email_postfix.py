@@ -58,7 +58,12 @@ async def channel_to(server: MailServer, *, password: str = PASSWORD) -> AsyncIt
             "timeout": 20,
         }
     )
-    context = ChannelContext(name="mail", site_url="https://news.example.org", postal_address=ADDRESS)
+    context = ChannelContext(
+        name="mail",
+        site_url="https://news.example.org",
+        postal_address=ADDRESS,
+        senders=("Größe & Mühe <news@example.org>",),
+    )
     channel = connect(options, context)
     try:
         yield channel
@@ -197,10 +202,11 @@ async def test_a_wrong_password_is_our_fault(server: MailServer) -> None:
 
 
 async def test_the_doctor_is_content(server: MailServer) -> None:
-    """Encrypted, logged in, and the size that Postfix takes."""
+    """Encrypted, logged in, the size that Postfix takes, and the sender; then the way is free for a mail."""
     async with channel_to(server) as channel:
         (finding,) = await channel.check()
 
+    assert "takes mail from news@example.org" in finding.message
     assert "TLSv1.3, logged in as bot, up to 4000000 bytes" in finding.message
 
 

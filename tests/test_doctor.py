@@ -1,4 +1,4 @@
-"""`bot doctor` before anything is live: real servers are asked, nothing is sent, what is missing is listed."""
+"""`bot doctor` before anything is live: servers are asked, nothing is sent, what is missing is listed."""
 
 from __future__ import annotations
 

@@ -187,18 +187,18 @@ def test_a_shipped_template_that_changed_since_the_copy_is_told(
 
 
 def test_a_workspace_with_all_templates_copied_is_recognised(here: Path) -> None:
-    """Those made before the first release have a copy of each that hides improvements: one command removes them."""
-    for file in shipped("templates").rglob("*"):
-        if file.is_file():
-            target = here / "templates" / file.relative_to(shipped("templates"))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+    """Those made before the first release have copies that hide improvements: one command removes them."""
+    files = [file for file in shipped("templates").rglob("*") if file.is_file()]
+    for file in files:
+        target = here / "templates" / file.relative_to(shipped("templates"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
     (here / "templates/email/issue.txt").write_text("Ours\n")
 
     told = bot("doctor", "--offline", workspace=here).out
     bot("templates", "remove-copies", workspace=here)
 
-    assert "39 files in templates/ are unchanged copies" in told
+    assert f"{len(files) - 1} files in templates/ are unchanged copies" in told
     assert "bot templates remove-copies" in told
     left = [path for path in (here / "templates").rglob("*") if path.is_file()]
     assert left == [here / "templates/email/issue.txt"]
