@@ -187,7 +187,7 @@ def test_a_shipped_template_that_changed_since_the_copy_is_told(
 
 
 def test_a_workspace_with_all_templates_copied_is_recognised(here: Path) -> None:
-    """Those made before the first release have a copy of each that hides improvements: one command removes them."""
+    """Those made before the first release have copies that hide improvements: one command removes them."""
     for file in shipped("templates").rglob("*"):
         if file.is_file():
             target = here / "templates" / file.relative_to(shipped("templates"))
