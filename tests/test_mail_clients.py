@@ -179,7 +179,7 @@ def test_sides_are_physical_by_the_direction_of_the_story() -> None:
 
 
 def test_a_picture_that_is_not_loaded_makes_no_phone_wider() -> None:
-    """It is as wide as its column and no wider than itself; a width in pixels alone would stretch the mail."""
+    """It is as wide as its column, and no wider than itself; pixels alone would stretch the mail."""
     html = mail_of("en", tuple(item for item in samples() if item.image))
 
     styles = re.findall(r'<img [^>]*width="(\d+)" style="([^"]*)"', html)
