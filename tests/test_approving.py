@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -97,6 +101,22 @@ def test_the_same_story_is_not_approved_twice_unless_a_person_says_so(
     assert "status" not in kept
     assert meant.code == 0
     assert "status: approved" in path.read_text()
+
+
+@pytest.mark.parametrize(("answer", "code", "approved"), [("y", 0, True), ("n", 4, False), ("", 4, False)])
+def test_on_a_terminal_a_person_is_asked(here: Path, answer: str, code: int, approved: bool) -> None:
+    """Only a clear yes approves the same story again."""
+    path = write(here, "again", url="https://example.org/ports")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "bot", "--workspace", str(here), "approve", "again"]
+
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        os.write(ours, f"{answer}\n".encode())
+        said, _ = asked.communicate(timeout=60)
+
+    assert b"Approve it all the same? [y/N]" in said
+    assert asked.returncode == code
+    assert ("status: approved" in path.read_text()) is approved
 
 
 @pytest.fixture

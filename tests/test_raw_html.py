@@ -119,7 +119,9 @@ def test_markup_in_a_summary_is_told(tmp_path: Path, summary: str, rule: str) ->
     assert told(written(tmp_path, "Text.", summary)) == [(rule, 6)]
 
 
-@pytest.mark.parametrize("summary", ["5 * 3 * 2", "a_b_c", "At 3 < 4 & more", "<https://e.org>"])
+@pytest.mark.parametrize(
+    "summary", ["5 * 3 * 2", "a_b_c", "who <checks> whom", "At 3 < 4 & more", "<https://e.org>"]
+)
 def test_a_plain_summary_is_not_told(tmp_path: Path, summary: str) -> None:
     """Stars, bars and signs that mark nothing."""
     assert told(written(tmp_path, "Text.", summary)) == []

@@ -54,7 +54,7 @@ def _body_findings(item: Item) -> Iterator[Finding]:
             yield _finding(item, "body.picture.alt.missing", message, line)
         else:
             name = _name(remark.text)
-            if not is_tag(name, remark.text) and name != "<!--":
+            if not _is_meant(remark.text):
                 message = f"`{_short(remark.text)}` looks like a tag; it is shown as it stands"
                 yield _finding(item, "body.html", message, line, Level.INFO)
                 continue
@@ -64,9 +64,9 @@ def _body_findings(item: Item) -> Iterator[Finding]:
 
 def _plain_findings(item: Item, key: str, text: str) -> Iterator[Finding]:
     """No place that shows these reads markup."""
-    shown = dict.fromkeys([*tags_in(text), *_ENTITY.findall(text)])
+    shown = [*filter(_is_meant, tags_in(text)), *_ENTITY.findall(text)]
     if shown:
-        message = f"`{_short(next(iter(shown)))}` will be shown as text; the {key} is plain text, delete it"
+        message = f"`{_short(shown[0])}` will be shown as text; the {key} is plain text, delete it"
         yield _finding(item, f"{key}.html", message, line_of(item.path, key))
 
 
@@ -76,6 +76,11 @@ def _first_of_each(found: Iterable[Remark]) -> Iterable[Remark]:
     for remark in sorted(found, key=lambda remark: remark.line):
         first.setdefault((remark.kind, _name(remark.text) if remark.kind == "tag" else remark.kind), remark)
     return first.values()
+
+
+def _is_meant(tag: str) -> bool:
+    """Whether it is HTML for sure; "<something>" may be meant to be read."""
+    return tag == "<!--" or is_tag(_name(tag), tag)
 
 
 def _name(tag: str) -> str:
