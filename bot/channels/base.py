@@ -20,6 +20,9 @@ from bot.errors import DeliveryError
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
 
 
+CUT = "the server cut the text"  # in a receipt's note: readers do not have all the words
+
+
 class Options(BaseModel):
     """Base of every channel's options in bot.toml: strict, frozen, secrets as SecretStr."""
 
@@ -70,6 +73,9 @@ class ChannelContext:
     postal_address: str = ""
     folder: Path = Path()  # files named in its options are looked for from here
     return_path: Callable[[str], str] | None = None  # by a reader's id: where their bounces go
+    published: Callable[[], Sequence[str]] = (
+        tuple  # the service's ids of our last posts, as the ledger has them
+    )
 
 
 class Channel(Protocol):

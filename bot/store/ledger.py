@@ -234,6 +234,20 @@ class Ledger:
         problem = "several deliveries begin" if found else "no delivery begins"
         raise NotFoundError(f"{problem} with '{key_prefix}'; bot status --json shows their whole keys")
 
+    def published(self, channel: str, limit: int = 40) -> tuple[str, ...]:
+        """The service's ids of the last posts on the channel, the newest first."""
+        column = _table.c.remote_id
+        wanted = (self._in([State.SENT]), _table.c.channel == channel, column != "")
+        query = select(column).where(*wanted).order_by(_table.c.settled_at.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            return tuple(connection.scalars(query))
+
+    def with_note(self, channel: str, note: str) -> int:
+        """How many posts on the channel were taken with these words in the receipt's note."""
+        wanted = (self._in([State.SENT]), _table.c.channel == channel, _table.c.note.contains(note))
+        with reading(self.engine) as connection:
+            return connection.scalar(select(func.count()).where(*wanted)) or 0
+
     def counts(self) -> Mapping[tuple[str, State], int]:
         """How many deliveries are in each state, for each channel."""
         group = (_table.c.channel, _table.c.state)
