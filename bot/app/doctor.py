@@ -17,6 +17,7 @@ from bot.config import is_for_examples
 from bot.errors import StoreError
 from bot.files import is_open_to_others
 from bot.model import Finding, Item, Level
+from bot.sender.wicket import in_words
 
 
 async def examine(workspace: Workspace, *, offline: bool = False) -> list[Finding]:
@@ -34,9 +35,10 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> list[Findin
     if workspace.mode == "live":
         findings += _live(workspace)
     if offline:
-        return findings
+        return [*findings, *_limits(workspace)]
     checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
-    return [*findings, *(finding for found in checks for finding in found)]
+    answers = (finding for found in checks for finding in found)
+    return [*findings, *answers, *_limits(workspace)]
 
 
 def _settings(workspace: Workspace) -> list[Finding]:
@@ -167,7 +169,7 @@ def _missing_secrets(workspace: Workspace) -> list[Finding]:
 
 async def _channel(workspace: Workspace, name: str) -> list[Finding]:
     """What the channel says of itself; one that misses a secret was told already and is not asked."""
-    if workspace.mode == "live" and workspace.options(name).missing():
+    if _lacks_secret(workspace, name):
         return []
     channel = workspace.connect(name)
     try:
@@ -175,6 +177,21 @@ async def _channel(workspace: Workspace, name: str) -> list[Finding]:
     finally:
         await channel.close()
     return found or ([] if workspace.mode == "rehearsal" else [_info("channel", f"{name} answers")])
+
+
+def _limits(workspace: Workspace) -> list[Finding]:
+    """What posts are fitted to: what each service told last, and when."""
+    found, now = [], datetime.now(UTC)
+    for name in workspace.settings.channels:
+        limits = workspace.connect(name).limits if not _lacks_secret(workspace, name) else None
+        if limits and limits.read:
+            age = in_words(now - limits.read).removeprefix("about ")
+            found.append(_info("limits", f"{name}: {limits.characters:,} characters, read {age} ago"))
+    return found
+
+
+def _lacks_secret(workspace: Workspace, name: str) -> bool:
+    return workspace.mode == "live" and bool(workspace.options(name).missing())
 
 
 def _info(rule: str, message: str) -> Finding:

@@ -222,6 +222,7 @@ class Workspace:
             postal_address=self.settings.publication.postal_address,
             return_path=self.return_paths.of_anybody if self.return_paths else None,
             folder=self.root,
+            told=self.state_folder / f"told-{name}.json",
             published=lambda: self.ledger.published(name),
         )
         options = self.options(name)

@@ -54,7 +54,14 @@ def status_command(
             echo(f"On its way: {each.subject} ({each.id}), {each.done:,} of {each.total:,}{still}")
         for scope, reason in found.holds.items():
             click.secho(printable(f"Held: {'everything' if scope == '*' else scope} ({reason})"), fg="yellow")
-        for sentence in (*found.paused, *found.resting, *found.abandoned, *found.unsigned, *found.doubts):
+        for sentence in (
+            *found.paused,
+            *found.resting,
+            *found.abandoned,
+            *found.unsigned,
+            *found.changed,
+            *found.doubts,
+        ):
             click.secho(printable(sentence), fg="yellow")
         used = [state for state in STATES if any(counts.get(state) for counts in found.counts.values())]
         rows = [

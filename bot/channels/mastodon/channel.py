@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
@@ -14,8 +15,9 @@ from bot.channels.base import ChannelContext, Limits, Request
 from bot.channels.mastodon import compare, doctor, search
 from bot.channels.mastodon.client import Client, Failed
 from bot.channels.mastodon.failures import blamed, failure, harmless
+from bot.channels.mastodon.memory import remember, remembered
 from bot.channels.mastodon.options import Options
-from bot.channels.mastodon.server import KEY_WINDOW, Server, read_server
+from bot.channels.mastodon.server import KEY_WINDOW, read_server
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.metadata import to_publish
 from bot.model import Delivery, Finding, Media, Message, Receipt, Recipient
@@ -46,7 +48,8 @@ class MastodonChannel:
         self.name, self.media_waits = context.name, MEDIA_WAITS
         self._options, self._clock, self._published = options, clock, context.published
         self._client = Client(options, context.user_agent)
-        self._server = Server()
+        self._memory = context.told
+        self._server, self._is_fresh = remembered(self._memory, options.api_base_url), False
         self._uploaded: dict[str, list[str]] = {}  # by delivery key: 30 uploads in 30 minutes are allowed
         self._unready: set[str] = set()  # uploads that the server is still processing
 
@@ -86,11 +89,13 @@ class MastodonChannel:
 
     async def refresh(self) -> None:
         with contextlib.suppress(Exception):  # limits stay as they were, and ``assumed`` says so
-            self._server = read_server(await self._client.instance())
+            server = read_server(await self._client.instance())
+            self._server, self._is_fresh = replace(server, read=self._clock()), True
+            await asyncio.to_thread(remember, self._memory, self._options.api_base_url, self._server)
 
     async def send(self, message: Message, to: Recipient, *, key: str) -> Receipt:
         self._refuse(message)
-        if self._server.assumed:
+        if self._server.assumed or not self._is_fresh:
             await self.refresh()
         ids = await self._upload_all(message.media, key)
         status = await self._publish(message, ids, key)
@@ -99,12 +104,14 @@ class MastodonChannel:
 
     async def settle(self, delivery: Delivery, message: Message) -> Receipt | None:
         """Look at the account's own statuses. What is surely not there may go again."""
-        if self._server.assumed:
+        if self._server.assumed or not self._is_fresh:
             await self.refresh()
         since = delivery.claimed_at or delivery.due
         age = self._clock() - since
         # A later attempt may be put off for longer than the server remembers the key.
-        is_safe_again = self._server.knows_keys and age < KEY_WINDOW and delivery.attempts <= 1
+        is_safe_again = (
+            self._is_fresh and self._server.knows_keys and age < KEY_WINDOW and delivery.attempts <= 1
+        )
         try:
             found = await self._client.call(lambda: self._own_status(message, since))
         except UnknownOutcome:
@@ -210,7 +217,7 @@ class MastodonChannel:
         return told
 
     def _failure(self, failed: Failed, *, posting: bool = False) -> DeliveryError:
-        keyed = self._server.knows_keys
+        keyed = self._is_fresh and self._server.knows_keys
         return failure(failed.error, failed.answer, now=self._clock(), keyed=keyed, posting=posting)
 
     def _must_be_safe_again(self, failed: Failed, *, is_safe_again: bool) -> None:
