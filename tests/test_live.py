@@ -308,6 +308,25 @@ async def test_a_telegram_post_whose_answer_was_lost_waits_for_a_person(live: Li
     assert len(live.telegram.messages) == 1
 
 
+async def test_a_post_refused_for_its_words_is_composed_anew_by_retry(live: Live) -> None:
+    """The person mended the item: the new words go out, once."""
+    too_long = mastodon_server.Fault.before(422, error="Validation failed: Text character limit exceeded")
+    live.mastodon.fail_next(POST_STATUS, too_long)
+    await live.tick()
+    (failed,) = live.deliveries(State.FAILED)
+    (file,) = live.here.glob("queue/*window*.md")
+    title = re.search(r"^title: (.+)$", file.read_text(), re.MULTILINE)
+    assert title is not None
+    file.write_text(file.read_text().replace(title[1], '"A mended title"', 1))
+
+    retried = await live.bot("retry", failed.key[:8])
+    await live.tick(NOW + MINUTE)
+
+    assert retried.code == 0
+    (status,) = live.mastodon.statuses
+    assert "A mended title" in status.text
+
+
 async def test_a_pause_that_a_service_asks_for_is_kept(live: Live) -> None:
     """429 with its time: not a second earlier, and nothing else waits for it."""
     wait = mastodon_server.Fault.before(429, headers={"Retry-After": "600"})

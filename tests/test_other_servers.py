@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -251,3 +252,35 @@ async def test_a_silent_server_is_a_cross_and_no_post_is_spoken_of() -> None:
         await channel.close()
     assert finding.level is Level.BLOCK
     assert "after the post" not in finding.message
+
+
+# --------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize("characters", [200, 5000])
+async def test_the_limits_told_last_are_there_without_asking(tmp_path: Path, characters: int) -> None:
+    """A preview and a rehearsal fit posts to them, with the time they were read; nothing is asked."""
+    told = tmp_path / "state" / "told.json"
+    with MastodonServer(max_characters=characters) as server:
+        options = Options(api_base_url=server.url, access_token=SecretStr(TOKEN))
+        context = ChannelContext(name="fediverse", told=told)
+        asked = MastodonChannel(options, context, clock=lambda: NOW)
+        await asked.refresh()
+        await asked.close()
+        later = MastodonChannel(options, context)
+        elsewhere = MastodonChannel(
+            Options(api_base_url="https://other.example", access_token=SecretStr(TOKEN)), context
+        )
+    assert (later.limits.characters, later.limits.read) == (characters, NOW)
+    assert server.count("GET /api/v2/instance") == 1
+    assert (elsewhere.limits.characters, elsewhere.limits.read) == (500, None)
+
+
+@pytest.mark.parametrize("spoilt", ["", "{}", "[]", '{"origin": "https://a.example", "server": {"read": 1}}'])
+def test_a_damaged_memory_is_no_limit(tmp_path: Path, spoilt: str) -> None:
+    """The documented defaults stand until the server tells."""
+    told = tmp_path / "told.json"
+    told.write_text(spoilt)
+    options = Options(api_base_url="https://a.example", access_token=SecretStr(TOKEN))
+    channel = MastodonChannel(options, ChannelContext(name="fediverse", told=told))
+    assert (channel.limits.characters, channel.limits.read) == (500, None)
