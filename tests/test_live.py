@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, update
 
+from bot.app.control import retry
 from bot.app.loop import LONGEST_NAP, nap
 from bot.app.preview import draft, trial_issue
 from bot.app.publish import tick
@@ -319,10 +320,11 @@ async def test_a_post_refused_for_its_words_is_composed_anew_by_retry(live: Live
     assert title is not None
     file.write_text(file.read_text().replace(title[1], '"A mended title"', 1))
 
-    retried = await live.bot("retry", failed.key[:8])
+    workspace = Workspace(live.here)
+    retry(workspace, [failed.key[:8]], now=NOW + MINUTE)
+    workspace.release()
     await live.tick(NOW + MINUTE)
 
-    assert retried.code == 0
     (status,) = live.mastodon.statuses
     assert "A mended title" in status.text
 
