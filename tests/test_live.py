@@ -42,7 +42,7 @@ from tests.support.live_workspace import (
     personal_words,
     start,
 )
-from tests.support.mastodon_server import POST_STATUS
+from tests.support.mastodon_server import POST_STATUS, MastodonServer
 from tests.support.smtp_server import Taken, self_made_certificate, smtp_server
 
 MINUTE = timedelta(minutes=1)
@@ -307,6 +307,19 @@ async def test_a_telegram_post_whose_answer_was_lost_waits_for_a_person(live: Li
     assert (settled.code, settled.out) == (0, "Now sent: window on telegram\n")
     assert after.code == 0
     assert len(live.telegram.messages) == 1
+
+
+async def test_a_rehearsal_and_a_preview_know_the_limits_of_the_last_run(live: Live) -> None:
+    """5,000 characters, told to the live run; later nobody asks."""
+    live.mastodon.instance_v2 = MastodonServer(max_characters=5000).instance_v2
+    await live.tick()
+    asked = live.mastodon.count("GET /api/v2/instance")
+    live.change('mode = "live"', 'mode = "rehearsal"')
+    workspace = Workspace(live.here, readonly=True)
+
+    assert workspace.channels["mastodon"].limits.characters == 5000
+    assert live.mastodon.count("GET /api/v2/instance") == asked
+    workspace.release()
 
 
 async def test_a_post_refused_for_its_words_is_composed_anew_by_retry(live: Live) -> None:

@@ -8,6 +8,7 @@
     the answer was lost, other 5xx,   UnknownOutcome
     an answer that cannot be read
 
+After 400, 401, 403 and 422 the channel asks about the token before a message is blamed (``blamed``).
 By status alone: the texts are localised. They are shown, never read; the one exception is marked.
 """
 
