@@ -30,6 +30,7 @@ NOW = datetime(2026, 3, 6, 9, 0, tzinfo=UTC)
 TO = Recipient(id="fediverse")
 KEY = "8f14e45fceea167a5a36dedd4bea2543"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
+OURS = "The last one of ours, whose id the ledger knows"
 DROPPED = Fault(drop=True)
 ACCEPTED_AND_DROPPED = Fault(hold=True)
 
@@ -57,7 +58,10 @@ def picture(tmp_path: Path) -> Media:
 
 def open_channel(server: MastodonServer, **more: Any) -> MastodonChannel:
     options = Options(api_base_url=server.url, access_token=SecretStr(TOKEN), **more)
-    opened = MastodonChannel(options, ChannelContext(name="fediverse"), clock=lambda: NOW)
+    context = ChannelContext(
+        name="fediverse", published=lambda: [s.id for s in server.statuses if s.text == OURS]
+    )
+    opened = MastodonChannel(options, context, clock=lambda: NOW)
     opened.media_waits = (0.0, 0.0)
     return opened
 
@@ -543,6 +547,7 @@ async def test_a_post_that_never_went_out_may_go_again(
     server: MastodonServer, channel: MastodonChannel
 ) -> None:
     """Absent, and the key would stop a double: None, for any age."""
+    server.add_status(OURS, created_at=NOW - timedelta(hours=9), visibility="unlisted")
     server.add_status("Something else", created_at=NOW - timedelta(hours=3))
 
     assert await channel.settle(delivery(minutes_ago=0), post()) is None
@@ -554,6 +559,7 @@ async def test_the_words_are_compared_without_the_source_too(
 ) -> None:
     """Some servers do not give it; the HTML without its tags is enough."""
     server.source_works = False
+    server.add_status(OURS, visibility="unlisted")
     server.add_status("One & two\nhttps://example.org/a/very/long/path/to/a/story?x=1")
 
     found = await channel.settle(
@@ -623,6 +629,7 @@ async def test_a_token_that_may_not_read_leaves_it_to_the_key(
 async def test_a_server_without_keys_is_given_a_minute(server: MastodonServer) -> None:
     """It may still be at work; "not there" is too early to send again."""
     server.instance_v2 = {"version": "0.17.3+git-1", "source_url": "https://example.org/gotosocial"}
+    server.add_status(OURS, created_at=NOW - timedelta(days=3), visibility="unlisted")
     channel = open_channel(server)
 
     with pytest.raises(UnknownOutcome, match="look again later"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.channels.telegram.html import HtmlError, check_html, parse, text_length, utf16_length
+from bot.channels.telegram.html import HtmlError, check_html, holds_all, parse, text_length, utf16_length
 from tests.support.telegram_parser import Refused, telegram_parse
 
 VECTORS = Path(__file__).parent / "data" / "vectors"
@@ -157,3 +157,9 @@ def test_half_a_character_is_refused() -> None:
     """A lone surrogate cannot be sent."""
     with pytest.raises(HtmlError, match="UTF-8"):
         check_html("\ud83d")
+
+
+def test_a_text_that_telegram_cut_does_not_hold_all() -> None:
+    """Tags and spaces do not count; letters that are missing do."""
+    assert holds_all("Tom & Ann win", "<b>Tom</b> &amp; Ann  win")
+    assert not holds_all("Tom &", "<b>Tom</b> &amp; Ann win")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, update
 
+from bot.app.control import retry
 from bot.app.loop import LONGEST_NAP, nap
 from bot.app.preview import draft
 from bot.app.publish import tick
@@ -42,7 +43,7 @@ from tests.support.live_workspace import (
     personal_words,
     start,
 )
-from tests.support.mastodon_server import POST_STATUS
+from tests.support.mastodon_server import POST_STATUS, MastodonServer
 from tests.support.smtp_server import Taken, self_made_certificate, smtp_server
 
 MINUTE = timedelta(minutes=1)
@@ -307,6 +308,39 @@ async def test_a_telegram_post_whose_answer_was_lost_waits_for_a_person(live: Li
     assert (settled.code, settled.out) == (0, "Now sent: window on telegram\n")
     assert after.code == 0
     assert len(live.telegram.messages) == 1
+
+
+async def test_a_rehearsal_and_a_preview_know_the_limits_of_the_last_run(live: Live) -> None:
+    """5,000 characters, told to the live run; later nobody asks."""
+    live.mastodon.instance_v2 = MastodonServer(max_characters=5000).instance_v2
+    await live.tick()
+    asked = live.mastodon.count("GET /api/v2/instance")
+    live.change('mode = "live"', 'mode = "rehearsal"')
+    workspace = Workspace(live.here, readonly=True)
+
+    assert workspace.channels["mastodon"].limits.characters == 5000
+    assert live.mastodon.count("GET /api/v2/instance") == asked
+    workspace.release()
+
+
+async def test_a_post_refused_for_its_words_is_composed_anew_by_retry(live: Live) -> None:
+    """The person mended the item: the new words go out, once."""
+    too_long = mastodon_server.Fault.before(422, error="Validation failed: Text character limit exceeded")
+    live.mastodon.fail_next(POST_STATUS, too_long)
+    await live.tick()
+    (failed,) = live.deliveries(State.FAILED)
+    (file,) = live.here.glob("queue/*window*.md")
+    title = re.search(r"^title: (.+)$", file.read_text(), re.MULTILINE)
+    assert title is not None
+    file.write_text(file.read_text().replace(title[1], '"A mended title"', 1))
+
+    workspace = Workspace(live.here)
+    retry(workspace, [failed.key[:8]], now=NOW + MINUTE)
+    workspace.release()
+    await live.tick(NOW + MINUTE)
+
+    (status,) = live.mastodon.statuses
+    assert "A mended title" in status.text
 
 
 async def test_a_pause_that_a_service_asks_for_is_kept(live: Live) -> None:

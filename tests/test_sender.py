@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import Engine, update
 
-from bot.channels.base import Channel
+from bot.channels.base import CUT, Channel
 from bot.errors import Blame, PermanentFailure, StoreError, TemporaryFailure, UnknownOutcome
 from bot.model import MAX_ATTEMPTS, Delivery, Message, Receipt, Recipient, State
+from bot.pace import PaceRules
 from bot.sender import Report, Sender, without_addresses
+from bot.sender.wicket import Wicket
 from bot.store import schema
 from bot.store.engine import open_store, writing
 from bot.store.ledger import Ledger
+from bot.store.pace import Pace
 from tests.support.channels import NotingChannel
 from tests.support.ledgers import NOW, WORDS, post, record
 
@@ -180,6 +183,48 @@ async def test_our_own_fault_stops_the_channel_and_costs_no_attempt(ledger: Ledg
     assert (deferred.attempts, deferred.error, deferred.code) == (0, "login refused", 535)
     clock.forward(minutes=5)
     assert (await sender(ledger, clock, NotingChannel("mail")).run()).sent == 50
+
+
+class CuttingChannel(NotingChannel):
+    """Its server cuts every text."""
+
+    async def send(self, message: Message, to: Recipient, *, key: str) -> Receipt:
+        receipt = await super().send(message, to, key=key)
+        return Receipt(remote_id=receipt.remote_id, note=CUT)
+
+
+async def test_two_posts_that_the_server_cut_hold_the_channel_once(ledger: Ledger, clock: Clock) -> None:
+    """One is told; after the second nothing goes until a person says so, and then it is not held again."""
+    record(ledger, 4, channel="social")
+    social = CuttingChannel("social")
+
+    report = await sender(ledger, clock, social, concurrency=1).run()
+    held = ledger.holds()
+    ledger.release("social")
+    await sender(ledger, clock, social, concurrency=1).run()
+
+    assert report.sent == 2
+    assert any(CUT in problem for problem in report.problems)
+    assert CUT in held["social"]
+    assert len(social.sent) == 4
+    assert ledger.holds() == {}
+
+
+async def test_nothing_is_asked_of_an_account_that_rests(
+    ledger: Ledger, clock: Clock, engine: Engine
+) -> None:
+    """What is in doubt there waits, and is told."""
+    record(ledger, 1, channel="social")
+    social = NotingChannel("social", fault=always(UnknownOutcome("no answer")))
+    await sender(ledger, clock, social).run()
+    pace, rules = Pace(engine, zone=UTC), PaceRules(account="social")
+    pace.note("social", TemporaryFailure("slow down", code=429, retry_after=timedelta(hours=1)))
+    pace.flush({"social": rules}, now=clock())
+    gates = {"social": Wicket(pace, "social", rules, clock=clock)}
+
+    report = await Sender(ledger, {"social": social}, clock=clock, gates=gates).recover()
+
+    assert (social.asked, report.unknown) == ([], 1)
 
 
 async def test_a_lost_answer_is_never_tried_again_in_silence(ledger: Ledger, clock: Clock) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
+from bot.app.words import post_words
 from bot.app.workspace import Workspace
 from bot.errors import NotFoundError
-from bot.model import Delivery, Receipt, State
+from bot.model import MAX_ATTEMPTS, Delivery, Message, Post, Receipt, State
 from bot.store.chunks import Mailing
 
 EVERYTHING = "*"
+_REFUSED_WORDS = {None, 400, 413, 422}  # None: by our own check, before the call
 ALL = 1_000_000  # failed deliveries; an account that is refused so often has paused long before
 
 
@@ -91,7 +93,10 @@ def cancel(
 def retry(
     workspace: Workspace, names: Sequence[str], *, now: datetime, dry_run: bool = False
 ) -> list[Delivery]:
-    """Put failed deliveries back in line: the named ones, or all that failed."""
+    """Put failed deliveries back in line: the named ones, or all that failed.
+
+    A post that was refused for its words is composed anew, from the item and templates as they are now.
+    """
     if names:
         found = [workspace.ledger.get(name) for name in names]
     else:
@@ -103,8 +108,24 @@ def retry(
         )
     if not dry_run:
         for delivery in found:
-            workspace.ledger.revise(delivery.again(now), was=State.FAILED)
+            if (message := _composed_anew(workspace, delivery)) is not None:
+                workspace.ledger.reword(delivery.again(now), message, was=State.FAILED)
+            else:
+                workspace.ledger.revise(delivery.again(now), was=State.FAILED)
     return found
+
+
+def _composed_anew(workspace: Workspace, delivery: Delivery) -> Message | None:
+    """The post's words of today; None where the stored ones were not refused, or its item is gone."""
+    was_refused = delivery.attempts < MAX_ATTEMPTS and delivery.code in _REFUSED_WORDS
+    if delivery.kind != "post" or not was_refused or delivery.channel not in workspace.channels:
+        return None
+    item = next((item for item in workspace.read_queue().items if item.id == delivery.subject), None)
+    if item is None:
+        return None
+    stored = workspace.ledger.message(delivery.message)
+    slot = stored.date or delivery.due
+    return post_words(workspace, Post(channel=delivery.channel, slot=slot, item=item)).message
 
 
 def settle(workspace: Workspace, name: str, *, answer: str, now: datetime, dry_run: bool = False) -> Delivery:

@@ -17,6 +17,7 @@ from bot.app.workspace import Workspace
 from bot.errors import StoreError
 from bot.files import is_open_to_others
 from bot.model import Finding, Level
+from bot.sender.wicket import in_words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +49,8 @@ async def examine(workspace: Workspace, *, offline: bool = False) -> Examination
         checks = await asyncio.gather(*(_channel(workspace, name) for name in workspace.settings.channels))
         findings += [finding for found in checks for finding in found]
     if workspace.mode == "live":
-        return Examination(findings=(*findings, *missing))
-    return Examination(findings=tuple(findings), before_live=missing)
+        return Examination(findings=(*findings, *missing, *_limits(workspace)))
+    return Examination(findings=(*findings, *_limits(workspace)), before_live=missing)
 
 
 def _mode(workspace: Workspace) -> Finding:
@@ -170,6 +171,17 @@ async def _channel(workspace: Workspace, name: str) -> list[Finding]:
     finally:
         await channel.close()
     return found or [_info("channel", f"{name} answers")]
+
+
+def _limits(workspace: Workspace) -> list[Finding]:
+    """What posts are fitted to: what each service told last, and when."""
+    found, now = [], datetime.now(UTC)
+    for name in workspace.settings.channels:
+        limits = workspace.connect_outbox(name).limits
+        if limits.read:
+            age = in_words(now - limits.read).removeprefix("about ")
+            found.append(_info("limits", f"{name}: {limits.characters:,} characters, read {age} ago"))
+    return found
 
 
 def _info(rule: str, message: str) -> Finding:

@@ -221,7 +221,10 @@ def blocking(item: Item, now: datetime, settings: Settings) -> str:
 
 
 async def _refreshed(workspace: Workspace, name: str) -> None:
-    """The service's limits of today; else those that are known."""
+    """The service's limits of today; else those that are known. Nothing is asked of an account that rests."""
+    account = workspace.settings.pace_of(name).account
+    if any(halt.account == account and not halt.domain for halt in workspace.pace.halts(datetime.now(UTC))):
+        return
     try:
         async with asyncio.timeout(LIMITS):
             await workspace.channels[name].refresh()

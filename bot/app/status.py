@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from bot.store.standing import Standing, standings
 
 LATEST = 5  # issues whose doubts are told
 MANY = 100  # issues that are followed at once
+OF_LATE = timedelta(days=7)  # posts whose receipts are told
 _NOBODY = "no run is at work here; the next one settles them"
 
 
@@ -58,6 +59,7 @@ class Status:
     resting: tuple[str, ...]  # for each that goes on by itself
     abandoned: tuple[str, ...]  # for each channel of posts that nobody is at any more
     unsigned: tuple[str, ...]  # a sentence when unsigned reports are about too many readers
+    changed: tuple[str, ...]  # a sentence for each post of late that a service published otherwise than sent
     doubts: tuple[str, ...]  # for each of the latest issues with letters that were in doubt
     signups: tuple[str, ...]  # for each hour of the last day in which no more forms were taken
     deliveries: tuple[Delivery, ...]
@@ -216,6 +218,16 @@ def reader_addresses(workspace: Workspace, deliveries: Iterable[Delivery]) -> di
     return {**samples, **workspace.audience.addresses(ids)}
 
 
+def _changed(workspace: Workspace, now: datetime) -> Iterator[str]:
+    """A rehearsal's receipts tell what would be sent, which is no news."""
+    if workspace.mode == "rehearsal":
+        return
+    for post in workspace.ledger.noted(now - OF_LATE, LATEST):
+        assert post.receipt is not None  # noqa: S101 -- the query asks for its note
+        where = f" ({post.receipt.url})" if post.receipt.url else ""
+        yield f"{post.channel}: {post.subject} went out, but {post.receipt.note}{where}"
+
+
 def status(workspace: Workspace, *, state: str | None, channel: str | None, limit: int) -> Status:
     """Without a state: the deliveries that failed or are unknown, which a person must look at."""
     if channel and channel not in workspace.settings.channels:
@@ -237,6 +249,7 @@ def status(workspace: Workspace, *, state: str | None, channel: str | None, limi
         resting=tuple(told(halt, zone) for halt in stopped if not halt.why),
         abandoned=tuple(_posts_left(workspace, counts)),
         unsigned=told_of_unsigned(workspace, now),
+        changed=tuple(_changed(workspace, now)),
         doubts=tuple(_doubts(workspace, _standings(workspace, limit=LATEST))),
         signups=tuple(refused_forms(workspace, now)),
         deliveries=tuple(workspace.ledger.deliveries(states=states, channel=channel, limit=limit)),

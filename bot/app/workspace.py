@@ -259,6 +259,8 @@ class Workspace:
             senders=tuple(dict.fromkeys(n.sender for n in newsletters if n.channel == name)),
             return_path=self.return_paths.of_anybody if self.return_paths else None,
             folder=self.root,
+            told=self.state_folder / f"told-{name}.json",
+            published=lambda: self.ledger.published(name),
         )
         return self._kind(name, self.settings.channels[name]).connect(self.options(name), context)
 

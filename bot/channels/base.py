@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from bot.errors import DeliveryError
 from bot.model import Delivery, Finding, Message, Receipt, Recipient
+
+CUT = "the server cut the text"  # in a receipt's note: readers do not have all the words
 
 
 class Options(BaseModel):
@@ -50,6 +52,7 @@ class Limits:
     alt_text: int = 0  # characters of one picture's description; 0: the service has no such field
     idempotency: timedelta = timedelta(0)  # how long the service remembers a key; 0: never
     assumed: tuple[str, ...] = ()  # names of values that the server did not tell us
+    read: datetime | None = None  # when the server told the others; None: never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +79,10 @@ class ChannelContext:
     senders: tuple[str, ...] = ()  # the From addresses of the newsletters that leave by it
     folder: Path = Path()  # files named in its options are looked for from here
     return_path: Callable[[str], str] | None = None  # by a reader's id: where their bounces go
+    told: Path | None = None  # where it may keep what its service told last
+    published: Callable[[], Sequence[str]] = (
+        tuple  # the service's ids of our last posts, as the ledger has them
+    )
 
 
 class Channel(Protocol):
@@ -86,7 +93,7 @@ class Channel(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """Limits of the service: live once ``refresh`` has read them, documented defaults before."""
+        """Limits of the service: those it told last, else the documented defaults."""
         ...
 
     def length(self, text: str) -> int:

@@ -40,7 +40,7 @@ class Outbox:
         return self._channel.request(message, to, key=key)
 
     async def refresh(self) -> None:
-        """A rehearsal asks no server: the documented defaults stand."""
+        """A rehearsal asks no server: what it told last stands, else the documented defaults."""
 
     async def send(self, message: Message, to: Recipient, *, key: str) -> Receipt:
         """Write the exact request; the receipt's id is the file's path below the outbox."""

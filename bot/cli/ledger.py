@@ -66,6 +66,7 @@ def status_command(
             *found.resting,
             *found.abandoned,
             *found.unsigned,
+            *found.changed,
             *found.doubts,
             *found.signups,
         )

@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TypeVar
 
-from bot.channels.base import Channel
+from bot.channels.base import CUT, Channel
 from bot.errors import (
     Blame,
     ChangedError,
@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 MANY = 10_000  # deliveries in doubt that are asked about in one run; the rest waits for the next
 SOME = 100  # that are counted when all of them wait
+CUTS = 2  # posts that the server cut: one may be its whim, two are a rule
 MOST_PROBLEMS = 20
 _LEVELS = {State.SENT: logging.INFO, State.CANCELLED: logging.INFO, State.PLANNED: logging.INFO}
 
@@ -127,6 +128,19 @@ class Sender:
         await self._settle(desk, settled)
         if settled.state is not State.PLANNED:
             desk.note(settled)
+        await self._watch_cuts(desk, settled)
+
+    async def _watch_cuts(self, desk: _Desk, settled: Delivery) -> None:
+        """A post that the server cut is told; the second one on a channel holds it, once."""
+        if settled.receipt is None or CUT not in settled.receipt.note:
+            return
+        name = settled.channel
+        desk.tell(f"{_about(settled)} went out, but {settled.receipt.note}; look at it there")
+        if await desk.off_loop(self.ledger.with_note, name, CUT) != CUTS:
+            return
+        reason = f"{CUT} of {CUTS} posts; see what they have in common, then run bot resume {name}"
+        await desk.off_loop(self.ledger.hold, name, reason, self.clock())
+        desk.stop(name, reason)
 
     async def _settle(self, desk: _Desk, settled: Delivery) -> None:
         """Again and again while the database is gone: nothing else knows the answer."""
@@ -201,6 +215,13 @@ class Sender:
                 f"{name}: {len(doubtful)} in doubt, but no such channel is set up; add it to bot.toml again"
             )
             return
+        gate = self._gates.get(name)
+        if gate and await gate.is_at_rest(
+            call=desk.off_loop
+        ):  # told with the account; nothing is asked of it
+            for delivery in doubtful:
+                desk.remind(delivery)
+            return
         for delivery in doubtful:
             answer = await self._answer(desk, channel, delivery)
             answer = replace(answer, error=without_addresses(answer.error))
@@ -209,6 +230,7 @@ class Sender:
                 continue
             await desk.off_loop(self.ledger.settle, answer)
             desk.note(answer)
+            await self._watch_cuts(desk, answer)
 
     async def _answer(self, desk: _Desk, channel: Channel, delivery: Delivery) -> Delivery:
         try:

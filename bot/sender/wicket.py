@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from bot.errors import DeliveryError
 from bot.pace import FRONT, Allowance, Grant, Outcome, PaceRules, outcome_of
@@ -92,6 +92,12 @@ class Wicket:
                 return True
             await _nap(self._allowance.wait(now) or 0.0, stopped)
         return False
+
+    async def is_at_rest(self, *, call: OffLoop) -> bool:
+        """Whether the account is paused, or rests for now: then nothing is asked of it either."""
+        now = self._now() or datetime.now(UTC)
+        halts = await call(lambda: self._store.halts(now))
+        return any(halt.account == self._account and not halt.domain for halt in halts)
 
     def note(self, answer: str | DeliveryError) -> None:
         """What an answer says about the account. If it asks us to slow down, that is written first."""

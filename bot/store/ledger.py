@@ -118,6 +118,13 @@ class Ledger:
             else:
                 self._change(connection, delivery, self._in([was]))
 
+    def reword(self, delivery: Delivery, message: Message, *, was: State) -> None:
+        """The same as ``revise`` for a post that certainly did not go out, with other words from now on."""
+        with writing(self.engine) as connection:
+            self._change(connection, delivery, self._in([was]))
+            digest = self._recorder(connection).words(message)
+            connection.execute(update(_table).where(_table.c.key == delivery.key).values(message=digest))
+
     def bring_forward(self, channels: Collection[str], now: datetime) -> int:
         """Make what was deferred on these channels due now; how many those are."""
         late = (_table.c.channel.in_(list(channels)), _table.c.due > now)
@@ -233,6 +240,28 @@ class Ledger:
             return found[0]
         problem = "several deliveries begin" if found else "no delivery begins"
         raise NotFoundError(f"{problem} with '{key_prefix}'; bot status --json shows their whole keys")
+
+    def published(self, channel: str, limit: int = 40) -> tuple[str, ...]:
+        """The service's ids of the last posts on the channel, the newest first."""
+        column = _table.c.remote_id
+        wanted = (self._in([State.SENT]), _table.c.channel == channel, column != "")
+        query = select(column).where(*wanted).order_by(_table.c.settled_at.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            return tuple(connection.scalars(query))
+
+    def with_note(self, channel: str, note: str) -> int:
+        """How many posts on the channel were taken with these words in the receipt's note."""
+        wanted = (self._in([State.SENT]), _table.c.channel == channel, _table.c.note.contains(note))
+        with reading(self.engine) as connection:
+            return connection.scalar(select(func.count()).where(*wanted)) or 0
+
+    def noted(self, since: datetime, limit: int) -> list[Delivery]:
+        """Posts that the service took since then, and told something about; the newest first."""
+        has_note = (_table.c.note != "", _table.c.remote_id != "", _table.c.settled_at >= since)
+        query = select(_table).where(self._in([State.SENT]), _table.c.kind == "post", *has_note)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query.order_by(_table.c.settled_at.desc()).limit(limit))
+            return [to_delivery(row) for row in rows]
 
     def counts(self) -> Mapping[tuple[str, State], int]:
         """How many deliveries are in each state, for each channel."""

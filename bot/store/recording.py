@@ -80,7 +80,7 @@ class Recorder:
         row = {"mode": self.mode, "channel": post.channel, "item": post.item.id, "at": now}
         if not add_missing(self.connection, schema.posted, [row]):
             return 0
-        row = planned_values(self._delivery(post, self._words(message), channel), self.mode)
+        row = planned_values(self._delivery(post, self.words(message), channel), self.mode)
         return add_missing(self.connection, schema.delivery, [row])
 
     def _print(self, issue: Issue, channel: str, now: datetime, audience: str) -> int:
@@ -97,7 +97,7 @@ class Recorder:
         fallback = "" if "" in messages else next(iter(messages))
         langs = [fallback, *(lang for lang in messages if lang != fallback)]
         rows = [
-            {"issue": number, "number": place, "lang": lang, "message": self._words(messages[lang])}
+            {"issue": number, "number": place, "lang": lang, "message": self.words(messages[lang])}
             for place, lang in enumerate(langs)
         ]
         self.connection.execute(insert(schema.variant), rows)
@@ -182,7 +182,8 @@ class Recorder:
         of = update(schema.issue).where(schema.issue.c.id == number)
         self.connection.execute(of.values(total=total, state="open" if total else "done"))
 
-    def _words(self, message: Message) -> str:
+    def words(self, message: Message) -> str:
+        """The digest of these words, which are stored from now on."""
         body = words.to_text(message)
         name = words.digest(body)
         add_missing(self.connection, schema.words, [{"digest": name, "body": body}])

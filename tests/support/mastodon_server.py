@@ -124,6 +124,12 @@ class MastodonServer:
         self.visibility: str | None = None  # what every status is made, whatever was asked
         self.forget_text = False  # answer 200 and publish nothing but an empty status
         self.source_works = True
+        self.html: Callable[[str], str] = as_html  # how it shows the words
+        self.bad_token = (401, "The access token is invalid")
+        self.lists: Callable[[Status], bool] = lambda status: True  # what stands in the account's own list
+        self.knows_max_id = True
+        self.keeps_language = True
+        self.tells_scopes = True
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.headers: dict[str, str] = {}  # added to every answer
         self.one_request_each = False  # keep connections open, and drop the second request on each
@@ -153,6 +159,36 @@ class MastodonServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_port}"
+
+    # ------------------------------------------------------------------ other programs
+
+    @classmethod
+    def gotosocial(cls) -> MastodonServer:
+        """No keys, 5,000 characters, its own paragraphs and links; it names the kind of program it is."""
+        server = cls(version="0.17.3+git-1", max_characters=5000, knows_keys=False)
+        server.html, server.tells_scopes = as_gotosocial_html, False
+        return server
+
+    @classmethod
+    def takahe(cls) -> MastodonServer:
+        """No keys, and 400 for a bad token."""
+        server = cls(version="takahe/0.11.0", knows_keys=False)
+        server.bad_token, server.source_works, server.tells_scopes = (
+            (400, "Invalid Bearer token"),
+            False,
+            False,
+        )
+        return server
+
+    @classmethod
+    def snac(cls) -> MastodonServer:
+        """No keys, ``unlisted`` made private and never listed, one page of posts, 422 for a bad token."""
+        server = cls(version="4.0.0 (not true; it is snac)", knows_keys=False)
+        server.bad_token, server.source_works, server.tells_scopes = (422, "Unprocessable"), False, False
+        server.visibility, server.lists = "private", lambda status: status.visibility != "private"
+        server.knows_max_id, server.keeps_language = False, False
+        server.html = lambda text: as_html(text.split("&")[0])
+        return server
 
     # ------------------------------------------------------------------ orders of the test
 
@@ -197,13 +233,21 @@ class MastodonServer:
             told = self.instance_v2 if "v2" in path else self.instance_v1
             return (200, told) if told is not None else (404, {"error": "Not Found"})
         if seen.headers.get("authorization") != f"Bearer {self.token}":
-            return 401, {"error": "The access token is invalid"}
+            number, words = self.bad_token
+            return number, {"error": words}
+        if self._is_out_of_scope(seen.method, path):
+            return 403, {"error": "This action is outside the authorized scopes"}
         for method, pattern, answer in self._routes():
             found = re.fullmatch(pattern, path)
             if found and method == seen.method:
                 result: tuple[int, Any] = answer(seen, file, *found.groups())
                 return result
         return 404, {"error": "Not Found"}
+
+    def _is_out_of_scope(self, method: str, path: str) -> bool:
+        kind = "read" if method == "GET" else "write"
+        part = re.match(r"/api/v\d/(statuses|media)", path)
+        return bool(part) and not {kind, f"{kind}:{part[1]}"} & set(self.scopes)
 
     def _routes(self) -> Iterator[tuple[str, str, Any]]:
         yield "POST", "/api/v1/statuses", self._post_status
@@ -237,7 +281,7 @@ class MastodonServer:
             visibility=self.visibility or form.get("visibility", "public"),
             spoiler_text=note,
             sensitive=bool(note) or form.get("sensitive", "") in {"1", "true", "True"},
-            language=form.get("language"),
+            language=form.get("language") if self.keeps_language else None,
             media_ids=tuple(media),
             in_reply_to_id=form.get("in_reply_to_id"),
             key=key,
@@ -299,7 +343,8 @@ class MastodonServer:
     def _account_statuses(self, seen: Seen, file: Upload | None, account_id: str) -> tuple[int, Any]:
         asked = seen.fields
         newest = sorted(self.statuses, key=lambda s: int(s.id), reverse=True)
-        if before := asked.get("max_id"):
+        newest = [s for s in newest if self.lists(s)]
+        if (before := asked.get("max_id")) and self.knows_max_id:
             newest = [s for s in newest if int(s.id) < int(before)]
         return 200, [self._json(s) for s in newest[: min(int(asked.get("limit", 20)), 40)]]
 
@@ -369,10 +414,11 @@ class MastodonServer:
         return name | page | counts | flags | pictures | lists | source
 
     def _app(self, seen: Seen, file: Upload | None) -> tuple[int, Any]:
-        return 200, {"id": "1", "name": "Broadside", "website": None, "scopes": self.scopes}
+        told = {"scopes": self.scopes} if self.tells_scopes else {}
+        return 200, {"id": "1", "name": "Broadside", "website": None} | told
 
     def _json(self, status: Status) -> dict[str, Any]:
-        words = {"id": status.id, "content": as_html(status.text), "spoiler_text": status.spoiler_text}
+        words = {"id": status.id, "content": self.html(status.text), "spoiler_text": status.spoiler_text}
         when = {
             "created_at": stamp(status.created_at),
             "edited_at": status.edited_at and stamp(status.edited_at),
@@ -412,6 +458,14 @@ def as_html(text: str) -> str:
     safe = re.sub(r"(?<!\w)#(\w+)", r'<a rel="tag" href="/tags/\1">#<span>\1</span></a>', safe)
     paragraphs = (part.replace("\n", "<br />") for part in safe.split("\n\n"))
     return "".join(f"<p>{part}</p>" for part in paragraphs) if text else ""
+
+
+def as_gotosocial_html(text: str) -> str:
+    """Links in full, ``<br>``, mentions with their domain."""
+    safe = html.escape(text)
+    safe = re.sub(r"https?://\S+", r'<a href="\g<0>" rel="nofollow">\g<0></a>', safe)
+    safe = re.sub(r"(?<!\w)#(\w+)", r'<a href="/tags/\1" class="mention hashtag">#<span>\1</span></a>', safe)
+    return "".join(f"<p>{part}</p>" for part in safe.replace("\n", "<br>").split("<br><br>"))
 
 
 def _link(found: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
@@ -13,9 +14,10 @@ from urllib.parse import urlsplit
 from bot.channels.base import ChannelContext, Limits, Request
 from bot.channels.mastodon import compare, doctor, search
 from bot.channels.mastodon.client import Client, Failed
-from bot.channels.mastodon.failures import failure, harmless
+from bot.channels.mastodon.failures import blamed, failure, harmless
+from bot.channels.mastodon.memory import remember, remembered
 from bot.channels.mastodon.options import Options
-from bot.channels.mastodon.server import KEY_WINDOW, Server, read_server
+from bot.channels.mastodon.server import KEY_WINDOW, read_server
 from bot.errors import Blame, DeliveryError, PermanentFailure, TemporaryFailure, UnknownOutcome
 from bot.metadata import to_publish
 from bot.model import Delivery, Finding, Media, Message, Receipt, Recipient
@@ -25,6 +27,8 @@ MEDIA_WAITS = (0.2, 0.4, 0.8, 1.6, 3.0, 5.0, 5.0)
 
 # A server without keys may still be at work on a post whose answer was lost: "not there" is too early then.
 SETTLING = timedelta(minutes=1)
+
+NOBODYS = "0"  # the id of no status and no picture
 
 _REGIONAL = {"zh-CN", "zh-HK", "zh-TW"}  # the only ones with a region on Mastodon's own list
 
@@ -42,9 +46,10 @@ class MastodonChannel:
         self, options: Options, context: ChannelContext, *, clock: Callable[[], datetime] = _now
     ) -> None:
         self.name, self.media_waits = context.name, MEDIA_WAITS
-        self._options, self._clock = options, clock
+        self._options, self._clock, self._published = options, clock, context.published
         self._client = Client(options, context.user_agent)
-        self._server = Server()
+        self._memory = context.told
+        self._server, self._is_fresh = remembered(self._memory, options.api_base_url), False
         self._uploaded: dict[str, list[str]] = {}  # by delivery key: 30 uploads in 30 minutes are allowed
         self._unready: set[str] = set()  # uploads that the server is still processing
 
@@ -74,16 +79,23 @@ class MastodonChannel:
         )
 
     def _receipt(self, status: Mapping[str, Any], message: Message) -> Receipt:
-        options = self._options
-        return compare.receipt(status, message, visibility=options.visibility, server=options.api_base_url)
+        return compare.receipt(
+            status,
+            message,
+            visibility=self._options.visibility,
+            server=self._options.api_base_url,
+            language=self._language(message),
+        )
 
     async def refresh(self) -> None:
         with contextlib.suppress(Exception):  # limits stay as they were, and ``assumed`` says so
-            self._server = read_server(await self._client.instance())
+            server = read_server(await self._client.instance())
+            self._server, self._is_fresh = replace(server, read=self._clock()), True
+            await asyncio.to_thread(remember, self._memory, self._options.api_base_url, self._server)
 
     async def send(self, message: Message, to: Recipient, *, key: str) -> Receipt:
         self._refuse(message)
-        if self._server.assumed:
+        if self._server.assumed or not self._is_fresh:
             await self.refresh()
         ids = await self._upload_all(message.media, key)
         status = await self._publish(message, ids, key)
@@ -92,14 +104,20 @@ class MastodonChannel:
 
     async def settle(self, delivery: Delivery, message: Message) -> Receipt | None:
         """Look at the account's own statuses. What is surely not there may go again."""
-        if self._server.assumed:
+        if self._server.assumed or not self._is_fresh:
             await self.refresh()
         since = delivery.claimed_at or delivery.due
         age = self._clock() - since
         # A later attempt may be put off for longer than the server remembers the key.
-        is_safe_again = self._server.knows_keys and age < KEY_WINDOW and delivery.attempts <= 1
+        is_safe_again = (
+            self._is_fresh and self._server.knows_keys and age < KEY_WINDOW and delivery.attempts <= 1
+        )
         try:
-            found = await self._client.call(lambda: search.own_status(self._client.api, message, since))
+            found = await self._client.call(lambda: self._own_status(message, since))
+        except UnknownOutcome:
+            if is_safe_again:  # the key makes a repeat harmless, whatever the list shows
+                return None
+            raise
         except Failed as failed:
             self._must_be_safe_again(failed, is_safe_again=is_safe_again)
             return None
@@ -110,6 +128,10 @@ class MastodonChannel:
                 "not published so far, but the server may still be at work; look again later"
             )
         return None
+
+    def _own_status(self, message: Message, since: datetime) -> Mapping[str, Any] | None:
+        known, visibility = frozenset(self._published()), self._options.visibility
+        return search.own_status(self._client.api, message, since, known=known, visibility=visibility)
 
     async def check(self) -> list[Finding]:
         await self.refresh()
@@ -177,15 +199,26 @@ class MastodonChannel:
 
     async def _told(self, failed: Failed, key: str) -> DeliveryError:
         """The failure that it is. After a refusal for the words the limits are read anew."""
-        told = self._failure(failed)
+        told = await self._blamed(self._failure(failed, posting=True))
         if not isinstance(told, TemporaryFailure):
             self._uploaded.pop(key, None)
-        if told.code in {400, 422}:
+        if isinstance(told, PermanentFailure) and told.blame is Blame.MESSAGE:
             await self.refresh()
         return told
 
-    def _failure(self, failed: Failed) -> DeliveryError:
-        return failure(failed.error, failed.answer, now=self._clock(), keyed=self._server.knows_keys)
+    async def _blamed(self, told: DeliveryError) -> DeliveryError:
+        """A message is blamed only while the token works: some servers answer 400 or 422 to a bad one."""
+        if not isinstance(told, PermanentFailure) or told.code not in {400, 401, 403, 422}:
+            return told
+        try:
+            await self._client.call(self._client.api.account_verify_credentials)
+        except Failed as failed:
+            return blamed(told, self._failure(failed))
+        return told
+
+    def _failure(self, failed: Failed, *, posting: bool = False) -> DeliveryError:
+        keyed = self._is_fresh and self._server.knows_keys
+        return failure(failed.error, failed.answer, now=self._clock(), keyed=keyed, posting=posting)
 
     def _must_be_safe_again(self, failed: Failed, *, is_safe_again: bool) -> None:
         """A token that may not read leaves it to the key; where that does not protect, nobody knows."""
@@ -227,7 +260,7 @@ class MastodonChannel:
             return await self._client.call(lambda: self._post_file(picture, data))
         except Failed as failed:
             if not self._is_without_v2(failed):
-                raise harmless(self._failure(failed)) from failed.error
+                raise await self._blamed(harmless(self._failure(failed))) from failed.error
         self._client.use_media_v2(wanted=False)
         return await self._post_media(picture, data)
 
@@ -280,6 +313,25 @@ class MastodonChannel:
     async def _check_scopes(self) -> list[Finding]:
         try:
             app = await self._client.call(self._client.api.app_verify_credentials)
+            granted = app.get("scopes")
         except Failed:
-            return []  # only newer servers tell
-        return doctor.scopes(self.name, app.get("scopes"))
+            granted = None  # only newer servers tell
+        if isinstance(granted, list):
+            return doctor.scopes(self.name, granted)
+        return doctor.lacking(self.name, [scope for scope in doctor.NEEDED if await self._lacks(scope)])
+
+    async def _lacks(self, scope: str) -> bool:
+        """Whether a call that needs this scope, and changes nothing, is forbidden."""
+        api = self._client.api
+        harmless_calls: Mapping[str, Callable[[], object]] = {
+            "write:statuses": lambda: api.status_delete(NOBODYS),
+            "write:media": lambda: api.media_update(NOBODYS, description="-"),
+            "read:statuses": lambda: api.status(NOBODYS),
+        }
+        if scope not in harmless_calls:  # reading the account has just worked
+            return False
+        try:
+            await self._client.call(harmless_calls[scope])
+        except Failed as failed:
+            return failed.answer is not None and failed.answer.status == 403
+        return False

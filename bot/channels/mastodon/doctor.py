@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.channels.base import Limits
 from bot.channels.mastodon.server import Server
 from bot.errors import DeliveryError, PermanentFailure
@@ -25,12 +27,14 @@ def works(name: str, account: str) -> Finding:
     return Finding(level=Level.INFO, rule="mastodon.token.works", message=f"{name}: posts as @{account}")
 
 
-def scopes(name: str, granted: object) -> list[Finding]:
+def scopes(name: str, granted: Sequence[object]) -> list[Finding]:
     """Scopes that are missing, where the server tells which the application has."""
-    if not isinstance(granted, list):
-        return []
     has = {str(scope) for scope in granted}
-    missing = [scope for scope in NEEDED if not {scope, scope.split(":")[0]} & has]
+    return lacking(name, [scope for scope in NEEDED if not {scope, scope.split(":")[0]} & has])
+
+
+def lacking(name: str, missing: Sequence[str]) -> list[Finding]:
+    """What the token may not do; without writing nothing can be posted at all."""
     if not missing:
         return []
     message = f"{name}: the token lacks {', '.join(missing)}; create one with these scopes"

@@ -8,6 +8,7 @@
     the answer was lost, other 5xx,   UnknownOutcome
     an answer that cannot be read
 
+After 400, 401, 403 and 422 the channel asks about the token before a message is blamed (``blamed``).
 By status alone: the texts are localised. They are shown, never read; the one exception is marked.
 """
 
@@ -40,10 +41,15 @@ class Answer:
     headers: Mapping[str, str]
 
 
-def failure(error: Exception, answer: Answer | None, *, now: datetime, keyed: bool = False) -> DeliveryError:
-    """What to raise when the POST that publishes ended in ``error``. ``keyed``: the server knows keys."""
+def failure(
+    error: Exception, answer: Answer | None, *, now: datetime, keyed: bool = False, posting: bool = True
+) -> DeliveryError:
+    """What to raise when a call ended in ``error``: the one that publishes, if it is ``posting``.
+
+    ``keyed``: the server knows keys.
+    """
     if answer is None:
-        return _unanswered(error)
+        return _unanswered(error, posting=posting)
     problem = f"HTTP {answer.status}: {_told(error)}"
     if answer.status in _LATER or _is_unprocessed(error, answer):
         return TemporaryFailure(problem, code=answer.status, retry_after=retry_after(answer, now))
@@ -65,6 +71,22 @@ def harmless(error: DeliveryError) -> DeliveryError:
     return error
 
 
+def blamed(refusal: PermanentFailure, check: DeliveryError) -> DeliveryError:
+    """Whose fault a refusal is, after asking about the token failed, too: the token's, or nobody knows yet.
+
+    A 403 there says no more than that the token may not read the account: the server knows it.
+    """
+    if check.code == 403:
+        return refusal
+    if isinstance(check, PermanentFailure):
+        problem = f"the server does not accept access_token ({refusal.problem})"
+        return PermanentFailure(problem, code=refusal.code, blame=Blame.SENDER)
+    if refusal.blame is Blame.SENDER:
+        return refusal
+    problem = f"{refusal.problem}; whether the token still works could not be asked"
+    return TemporaryFailure(problem, code=refusal.code)
+
+
 def retry_after(answer: Answer, now: datetime) -> timedelta | None:
     """The wait that the server asks for: Retry-After or X-RateLimit-Reset, the longer; None: it did not say.
 
@@ -80,11 +102,13 @@ def retry_after(answer: Answer, now: datetime) -> timedelta | None:
     return max(*waits, timedelta(seconds=1)) if waits else None
 
 
-def _unanswered(error: Exception) -> DeliveryError:
+def _unanswered(error: Exception, *, posting: bool) -> DeliveryError:
     causes = list(_causes(error))
     names = next((type(c).__name__ for c in causes[1:]), type(error).__name__)
     if any(_never_left(cause) for cause in causes):
         return TemporaryFailure(f"the server was not reached ({names})")
+    if not posting:
+        return UnknownOutcome(f"the server did not answer ({names})")
     return UnknownOutcome(f"the answer was lost after the post began ({names})")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from bot.channels.base import Limits
 from bot.channels.mastodon.length import LONGEST_URL, URL_LENGTH, rune_length, status_length
@@ -42,6 +43,7 @@ class Server:
     media: int = 4
     alt_text: int = 1500
     assumed: tuple[str, ...] = ("characters", "url_length", "media", "alt_text", "idempotency")
+    read: datetime | None = None  # when it told all this
 
     @property
     def knows_keys(self) -> bool:
@@ -57,6 +59,7 @@ class Server:
             alt_text=self.alt_text,
             idempotency=KEY_WINDOW if self.knows_keys else timedelta(0),
             assumed=tuple(name for name in self.assumed if name not in overruled),
+            read=self.read,
         )
 
     def length(self, text: str, content_note: str = "") -> int:
@@ -79,7 +82,7 @@ def read_server(instance: Mapping[str, object]) -> Server:
         "media": _count(statuses, "max_media_attachments", _MOST_PICTURES),
         "alt_text": _count(pictures, "description_limit", _LONGEST_ALT),
     }
-    values = {name: value for name, value in told.items() if value}
+    values: dict[str, Any] = {name: value for name, value in told.items() if value}
     assumed = tuple(name for name, value in told.items() if not value)
     return Server(family=_family(instance), assumed=assumed, **values)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bot.channels.base import ChannelContext, Limits, Request, url_on
+from bot.channels.base import CUT, ChannelContext, Limits, Request, url_on
 from bot.channels.telegram.call import LIMITS, call_for
-from bot.channels.telegram.html import text_length
+from bot.channels.telegram.html import holds_all, text_length
 from bot.channels.telegram.options import TYPE, Options, Timeouts
 from bot.errors import Blame, DeliveryError, PermanentFailure, UnknownOutcome
 from bot.model import Delivery, Finding, Level, Message, Receipt, Recipient
@@ -61,7 +61,9 @@ class TelegramChannel:
         call = call_for(message, self._options)
         wire = self._wire()
         sent = await wire.send(call, await self._resolved(wire))
-        return Receipt(remote_id=str(sent.message_id), url=url_on("https://t.me", sent.link or ""))
+        came = sent.text or sent.caption or ""
+        note = CUT if came and not holds_all(came, message.text) else ""
+        return Receipt(remote_id=str(sent.message_id), url=url_on("https://t.me", sent.link or ""), note=note)
 
     async def settle(self, delivery: Delivery, message: Message) -> Receipt | None:
         """Always UnknownOutcome: a bot cannot read what stands in a channel."""

@@ -64,6 +64,12 @@ def check_html(html: str) -> None:
         raise HtmlError(f"{count} links and formatted pieces; Telegram drops all beyond {MAX_ENTITIES}")
 
 
+def holds_all(told: str, html: str) -> bool:
+    """Whether the text that Telegram answers with has every letter of this markup, in order."""
+    letters = iter(told)
+    return all(letter in letters for letter in parse(html).text if letter.isalnum())
+
+
 def parse(html: str) -> Parsed:
     """Read markup to the end, or raise HtmlError with Telegram's own words."""
     try:
