@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -64,8 +64,18 @@ class BounceReport:
     faults: int  # readers whose servers blamed us within the last day
 
 
-def read_bounces(workspace: Workspace, box: Box, *, now: datetime, dry_run: bool = False) -> Readings:
-    """Work off a box. A rehearsal only looks: its letters went nowhere, so nobody can have bounced."""
+def read_bounces(
+    workspace: Workspace,
+    box: Box,
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Readings:
+    """Work off a box, until ``stopping``: what is left then waits for the next round.
+
+    A rehearsal only looks: its letters went nowhere, so nobody can have bounced.
+    """
     desk = _Desk(workspace, now, dry_run=dry_run or workspace.mode == "rehearsal")
     one_try = OneTry(workspace.state_folder, leaves_mark=not desk.dry_run)
     for block in box.blocks():
@@ -78,6 +88,8 @@ def read_bounces(workspace: Workspace, box: Box, *, now: datetime, dry_run: bool
         if not desk.dry_run:
             done = [letter for letter in block if taken.get(letter.name) is True]
             box.settle(done, [letter for letter in block if taken.get(letter.name) is False])
+        if stopping():
+            break
     one_try.forget_old_marks()
     desk.lying_aside = box.lying_aside() + (desk.set_aside if desk.dry_run else 0)
     return desk.readings()
