@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -21,11 +21,12 @@ from bot.audience.bounces.boxes import SET_ASIDE, Box, Letter
 from bot.audience.bounces.deciding import evidence, most_unsigned, reason_to_stop
 from bot.audience.bounces.judging import judged
 from bot.audience.tokens import read_unsubscribe_token
+from bot.audience.verp import LOOKED_AT
 from bot.pace import Outcome
 from bot.store import returns
 from bot.store.audience import address_key
 from bot.store.bouncing import Bounce, Refused
-from bot.store.returns import Returned
+from bot.store.returns import Returned, ReturnedIssue
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ _COUNTED = timedelta(days=14)  # for the pace, which compares it with two weeks 
 _DATE = re.compile(rb"(?im)^date:[ \t]*([^\r\n]{5,60})")
 _LINK = re.compile(rb"/u/([a-z][a-z0-9_]{0,39})/([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
 _LINKS = 20
+_NAME = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?=@)")
+_NAMES = 50
+_ISSUE_BEFORE = timedelta(days=90)  # how long before its bounce an issue may have been recorded
 _OUTCOMES = {Kind.DEAD: Outcome.RETURNED, Kind.FULL: Outcome.RETURNED, Kind.COMPLAINT: Outcome.COMPLAINT}
 
 
@@ -60,6 +64,7 @@ class BounceReport:
 
     since: datetime
     returned: tuple[Returned, ...]
+    issues: tuple[ReturnedIssue, ...]
     stopped: Mapping[str, int]
     faults: int  # readers whose servers blamed us within the last day
 
@@ -114,6 +119,7 @@ def report(workspace: Workspace, *, now: datetime, days: int = 30) -> BounceRepo
     return BounceReport(
         since=since,
         returned=tuple(returns.returned(workspace.engine, since)),
+        issues=tuple(returns.returned_issues(workspace.engine, since)),
         stopped=returns.stopped(workspace.engine, since),
         faults=readers_who_blame(workspace, now),
     )
@@ -143,11 +149,12 @@ class _Desk:
             self._left += 1
             return False
         digest = sha256(letter.raw).hexdigest()[:40]
+        names = _message_names(letter.raw)
         reader = self._signed(letter.raw)
         if reader:
             at = _sent_at(letter.raw, self._now)
-            return self._note(reader, mildest(verdicts), digest, at, signed=True)
-        taken = [self._by_address(verdict, digest) for verdict in verdicts]  # each of them
+            return self._note(reader, mildest(verdicts), digest, at, signed=True, names=names)
+        taken = [self._by_address(verdict, digest, names) for verdict in verdicts]  # each of them
         return all(taken)
 
     def _signed(self, raw: bytes) -> str | None:
@@ -160,17 +167,24 @@ class _Desk:
                 return reader
         return None
 
-    def _by_address(self, verdict: Verdict, digest: str) -> bool:
+    def _by_address(self, verdict: Verdict, digest: str, names: Collection[str] = ()) -> bool:
         """Anybody can write a mail with an address and a date in it: it is worth no more than words now."""
         if verdict.kind is Kind.COMPLAINT:
             self._complained += 1
             return False
         reader = self._store.reader_of(address_key(verdict.address)) if verdict.address else None
         words = Verdict(kind=verdict.kind, source=Source.TEXT, code=verdict.code, words=verdict.words)
-        return self._note(reader or "", words, digest, self._now)
+        return self._note(reader or "", words, digest, self._now, names=names)
 
     def _note(
-        self, reader: str, verdict: Verdict, digest: str, at: datetime, *, signed: bool = False
+        self,
+        reader: str,
+        verdict: Verdict,
+        digest: str,
+        at: datetime,
+        *,
+        signed: bool = False,
+        names: Collection[str] = (),
     ) -> bool:
         if not verdict.kind.counts:
             self._kinds[Kind.NOTICE] += 1
@@ -187,11 +201,20 @@ class _Desk:
                 said=verdict.words,
                 signed=signed,
                 heard_at=self._now,
+                issue=self._issue_of(reader, names, at),
             )
             subscriptions = self._store.subscriptions(reader)  # a decision may end them
             if self._record(bounce) and signed and not self.dry_run:
                 self._weigh(bounce, subscriptions)
         return True
+
+    def _issue_of(self, reader: str, names: Collection[str], at: datetime) -> int | None:
+        """By the Message-ID of the mail that came back: it is made from the issue and the reader."""
+        if not names:
+            return None
+        here, since = self._workspace, at - _ISSUE_BEFORE
+        publication = here.mailings.publication
+        return self._store.issue_by_message(names, reader, here.mode, publication, since=since)
 
     def _weigh(self, bounce: Bounce, subscriptions: Mapping[str, datetime]) -> None:
         """Tell the pace of the account that carried the letter; a reader counts once, and not again later.
@@ -239,6 +262,7 @@ class _Desk:
                 said=letter.said[:200],
                 signed=True,
                 heard_at=self._now,
+                issue=letter.issue,
             )
         )
 
@@ -360,6 +384,12 @@ class _Desk:
             words += "; nothing is newly held: look with bot bounces --report and bot doctor --dns"
         log.warning("%s", words)
         return (words,)
+
+
+def _message_names(raw: bytes) -> frozenset[str]:
+    """What may stand before the @ of a Message-ID of ours."""
+    found = _NAME.findall(raw, 0, LOOKED_AT)
+    return frozenset(name.decode() for name in found[:_NAMES])
 
 
 def _sent_at(raw: bytes, now: datetime) -> datetime:

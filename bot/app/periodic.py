@@ -1,4 +1,4 @@
-"""What is done beside the sending, in one list: a running bot does each again and again, cron each once a run."""
+"""What is done beside the sending: a running bot does it again and again, cron once in each run."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,10 +111,20 @@ def _show_report(found: BounceReport, *, as_json: bool) -> None:
         return
     rows = [(r.kind, r.code, r.readers, r.said[:60]) for r in found.returned]
     print_table(["What", "Code", "Readers", "For example"], rows, title="What came back in 30 days")
+    if found.issues:
+        issues = [
+            (f"{each.newsletter} {each.number}", f"{each.total:,}", _kinds_in_words(each.readers))
+            for each in found.issues
+        ]
+        print_table(["Issue", "Sent to", "Came back, in readers"], issues)
     for reason, count in found.stopped.items():
         echo(f"Stopped writing to {plural(count, 'reader')}: {reason}.")
     if found.faults:
         echo(f"The mail systems of {plural(found.faults, 'reader')} blamed us in the last day.")
+
+
+def _kinds_in_words(readers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in readers.items())
 
 
 def _show_unsigned(here: Workspace, now: datetime, *, as_json: bool) -> None:

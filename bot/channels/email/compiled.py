@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from hashlib import sha256
 
 from bot.channels.base import Reader
 from bot.channels.email import headers
@@ -32,11 +31,10 @@ from bot.channels.email.mime import (
 )
 from bot.channels.email.splice import Body, Line, fixed, places
 from bot.errors import Blame, PermanentFailure
-from bot.model import ListFields, Message
+from bot.model import ListFields, Message, message_name
 
 LONGEST_LINE = 998  # RFC 5322
 _NO_LETTERS = re.compile(r"[\W_]+")
-_SHORTEST_KEY, _LONGEST_NAME = 16, 32  # characters
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")  # such a value may stand anywhere in a URL
 _UNFINISHED = re.compile("[\x00\ufdd0\ufdd1\ud800-\udfff]")
 _NOBODYS: Mapping[str, str] = {}
@@ -65,7 +63,7 @@ class Compiled:
         """The email for one reader. PermanentFailure for a name, an address or a value that cannot be."""
         self._check(values)
         address = mail_address(to.address, what="the reader's address", blame=Blame.RECIPIENT)
-        message_id = f"<{_name_of(key)}@{self.domain}>"
+        message_id = f"<{message_name(key)}@{self.domain}>"
         lines = self._personal_fields(to, address, message_id, values)
         head = b"%s%s%s" % (self.head_start, _head(lines), self.head_end)
         pieces = self.body.pieces(values)
@@ -148,12 +146,6 @@ def compile_message(
         verp=verp,
         signing=signing,
     )
-
-
-def _name_of(key: str) -> str:
-    """What stands before the @ of the Message-ID."""
-    plain = key.isalnum() and key.isascii() and len(key) >= _SHORTEST_KEY
-    return (key if plain else sha256(key.encode()).hexdigest())[:_LONGEST_NAME]
 
 
 def _is_plain(url: Line) -> bool:
