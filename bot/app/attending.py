@@ -64,4 +64,6 @@ def told_in_a_line(found: Sequence[Readings]) -> str:
     stopped = sum((Counter(each.stopped) for each in found), Counter[str]())
     parts = [f"came back: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}"] if kinds else []
     parts += [f"stopped writing to {count:,} ({reason})" for reason, count in stopped.items()]
+    left = sum(each.left_by_mail for each in found)
+    parts += [f"{left:,} unsubscribed by mail"] if left else []
     return "; ".join([*parts, *dict.fromkeys(said for each in found for said in each.problems)])

@@ -20,7 +20,8 @@ from bot.audience.bounces.blaming import SETTLED
 from bot.audience.bounces.boxes import SET_ASIDE, Box, Letter
 from bot.audience.bounces.deciding import evidence, most_unsigned, reason_to_stop
 from bot.audience.bounces.judging import judged
-from bot.audience.tokens import read_unsubscribe_token
+from bot.audience.leaving_mails import asks_to_leave
+from bot.audience.tokens import read_mail_token, read_unsubscribe_token
 from bot.audience.verp import LOOKED_AT
 from bot.pace import Outcome
 from bot.store import returns
@@ -30,6 +31,7 @@ from bot.store.returns import Returned, ReturnedIssue
 
 log = logging.getLogger(__name__)
 
+MAILED = "mail to the unsubscribe address"
 OLDEST = timedelta(days=60)  # a mail that claims to be older is taken for as old as that
 _SAFELY = timedelta(minutes=10)  # clocks of several workers
 _SENT_BEFORE = timedelta(days=30)  # how far before the first bounce a letter may have gone out
@@ -54,6 +56,7 @@ class Readings:
     strangers: int = 0  # about nobody on the list
     set_aside: int = 0  # could not be judged
     unsigned: int = 0  # new ones that anybody may have written: with a bounce address, they change nothing
+    left_by_mail: int = 0  # subscriptions that readers ended by a mail to their unsubscribe address
     stopped: Mapping[str, int]  # why readers are written to no longer, and how many
     problems: tuple[str, ...] = ()  # for a person
 
@@ -138,13 +141,15 @@ class _Desk:
         self._accounts: set[str] = set()  # whose letters came back
         self.set_aside = self.lying_aside = 0
         self._mails = self._left = self._again = self._strangers = self._new_faults = 0
-        self._complained = self._unsigned = 0
+        self._complained = self._unsigned = self._left_by_mail = 0
 
     # ------------------------------------------------------------------ mails
 
     def take(self, letter: Letter, verdicts: tuple[Verdict, ...]) -> bool:
         """Whether the mail was understood and is dealt with; else it stays where it is."""
         self._mails += 1
+        if self._leaves(letter.raw, verdicts):
+            return True
         if all(verdict.kind.left_alone for verdict in verdicts):
             self._left += 1
             return False
@@ -156,6 +161,22 @@ class _Desk:
             return self._note(reader, mildest(verdicts), digest, at, signed=True, names=names)
         taken = [self._by_address(verdict, digest, names) for verdict in verdicts]  # each of them
         return all(taken)
+
+    def _leaves(self, raw: bytes, verdicts: tuple[Verdict, ...]) -> bool:
+        """Whether a reader's own mail to their unsubscribe address ended a subscription, now or earlier."""
+        here = self._workspace
+        paths, names = here.return_paths, list(here.settings.newsletters)
+        to = asks_to_leave(raw, verdicts) if paths else b""
+        for token in paths.unsubscribing_in(to) if paths and to else ():
+            if found := read_mail_token(here.settings.signing_keys, token, newsletters=names):
+                reader, newsletter = found
+                if self.dry_run:
+                    self._left_by_mail += self._store.knows(reader)
+                elif here.leaving.unsubscribe(reader, newsletter, now=self._now, means=MAILED):
+                    self._left_by_mail += 1
+                    log.info("a reader left %s by mail", newsletter)
+                return True
+        return False
 
     def _signed(self, raw: bytes) -> str | None:
         """Who it is about, by a token that we signed: the return path, or the link in the returned mail."""
@@ -342,6 +363,7 @@ class _Desk:
             set_aside=self.set_aside,
             stopped=dict(Counter(self._stopped.values())),
             unsigned=self._unsigned,
+            left_by_mail=self._left_by_mail,
             problems=(*kept, *self._held(), *self._paused(), *self._complaints(), *self._lying_aside()),
         )
 

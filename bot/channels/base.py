@@ -70,6 +70,7 @@ class ChannelContext:
     postal_address: str = ""
     folder: Path = Path()  # files named in its options are looked for from here
     return_path: Callable[[str], str] | None = None  # by a reader's id: where their bounces go
+    unsubscribe_path: Callable[[str], str] | None = None  # by the token of a link: a mail there unsubscribes
 
 
 class Channel(Protocol):

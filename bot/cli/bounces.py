@@ -92,6 +92,9 @@ def _show(here: Workspace, found: list[Readings], *, dry_run: bool) -> None:
     for reason, count in sorted((Counter(refused.stopped) + Counter(read.stopped)).items()):
         verb = "Would stop writing to" if only_looked else "Stopped writing to"
         echo(f"{verb} {plural(count, 'reader')}: {reason}.")
+    if read.left_by_mail:
+        verb = "would be" if only_looked else "were"
+        echo(f"{plural(read.left_by_mail, 'subscription')} {verb} ended by mail to the unsubscribe address.")
     if read.unsigned:
         echo(f"Unsigned reports: {read.unsigned}; look at them with 'bot bounces --unsigned'.")
     for problem in dict.fromkeys((*refused.problems, *read.problems)):

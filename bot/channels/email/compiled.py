@@ -37,6 +37,7 @@ LONGEST_LINE = 998  # RFC 5322
 _NO_LETTERS = re.compile(r"[\W_]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")  # such a value may stand anywhere in a URL
 _UNFINISHED = re.compile("[\x00\ufdd0\ufdd1\ud800-\udfff]")
+_UNSUBSCRIBE_TOKEN = "unsubscribe_token"  # noqa: S105 -- the name of a place, not a secret
 _NOBODYS: Mapping[str, str] = {}
 
 
@@ -53,6 +54,7 @@ class Compiled:
     unsubscribe_url: Line  # as well
     plain_url: bool  # it is ASCII but for its places
     unsubscribe_mailto: str
+    unsubscribe_path: Callable[[str], str] | None
     envelope_sender: str
     verp: Callable[[Reader], str] | None
     signing: Signing | None
@@ -98,8 +100,16 @@ class Compiled:
     def _unsubscribe_field(self, values: Mapping[str, str]) -> str:
         url = self.unsubscribe_url.filled(values)
         if self.plain_url and all(_TOKEN.fullmatch(values[name]) for name in self.unsubscribe_url.names):
-            return leave_field(url, self.unsubscribe_mailto)
-        return unsubscribe_field(url, self.unsubscribe_mailto)
+            return leave_field(url, self._unsubscribe_mail(values))
+        return unsubscribe_field(url, self._unsubscribe_mail(values))
+
+    def _unsubscribe_mail(self, values: Mapping[str, str]) -> str:
+        """The mailbox that the channel names, else the reader's own address at the bounce mailbox."""
+        token = values.get(_UNSUBSCRIBE_TOKEN, "")
+        if self.unsubscribe_mailto or self.unsubscribe_path is None or not token:
+            return self.unsubscribe_mailto
+        address = self.unsubscribe_path(token)
+        return mailto(address, subject="unsubscribe") if address else ""
 
     def _return_path(self, to: Reader, verp: Callable[[Reader], str]) -> str:
         """Where bounces of this reader go."""
@@ -111,6 +121,7 @@ def compile_message(
     *,
     postal_address: str = "",
     unsubscribe_mailto: str = "",
+    unsubscribe_path: Callable[[str], str] | None = None,
     envelope_sender: str = "",
     signer: Signer | None = None,
     verp: Callable[[Reader], str] | None = None,
@@ -142,6 +153,7 @@ def compile_message(
         unsubscribe_url=url,
         plain_url=_is_plain(url),
         unsubscribe_mailto=leave,
+        unsubscribe_path=unsubscribe_path,
         envelope_sender=bounces,
         verp=verp,
         signing=signing,
