@@ -20,6 +20,7 @@ from bot.audience.bounces.blaming import SETTLED
 from bot.audience.bounces.boxes import SET_ASIDE, Box, Letter
 from bot.audience.bounces.deciding import evidence, most_unsigned, reason_to_stop
 from bot.audience.bounces.judging import judged
+from bot.audience.bounces.notices import Notice
 from bot.audience.leaving_mails import asks_to_leave
 from bot.audience.tokens import read_mail_token, read_unsubscribe_token
 from bot.audience.verp import LOOKED_AT
@@ -39,7 +40,7 @@ _COUNTED = timedelta(days=14)  # for the pace, which compares it with two weeks 
 _DATE = re.compile(rb"(?im)^date:[ \t]*([^\r\n]{5,60})")
 _LINK = re.compile(rb"/u/([a-z][a-z0-9_]{0,39})/([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
 _LINKS = 20
-_NAME = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?=@)")
+_NAME = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?=@)")  # of a Message-ID
 _NAMES = 50
 _ISSUE_BEFORE = timedelta(days=90)  # how long before its bounce an issue may have been recorded
 _OUTCOMES = {Kind.DEAD: Outcome.RETURNED, Kind.FULL: Outcome.RETURNED, Kind.COMPLAINT: Outcome.COMPLAINT}
@@ -103,6 +104,14 @@ def read_bounces(
     return desk.readings()
 
 
+def take_notices(workspace: Workspace, service: str, notices: Sequence[Notice], *, now: datetime) -> Readings:
+    """What a mail service told in a call whose signature was verified: it counts like a signed report."""
+    desk = _Desk(workspace, now, dry_run=workspace.mode == "rehearsal")
+    for notice in notices:
+        desk.told(service, notice)
+    return desk.readings()
+
+
 def sweep_refusals(workspace: Workspace, *, now: datetime, dry_run: bool = False) -> Readings:
     """What mail servers refused while we were sending counts like what comes back."""
     desk = _Desk(workspace, now, dry_run=dry_run or workspace.mode == "rehearsal")
@@ -161,6 +170,18 @@ class _Desk:
             return self._note(reader, mildest(verdicts), digest, at, signed=True, names=names)
         taken = [self._by_address(verdict, digest, names) for verdict in verdicts]  # each of them
         return all(taken)
+
+    def told(self, service: str, notice: Notice) -> None:
+        """A signed event of a service. It names the reader by address, and counts once by its own name."""
+        if notice.unknown:
+            self._left += 1
+            log.warning("%s sent an event of a type that is not known: %s", service, notice.unknown)
+            return
+        verdict = notice.verdict
+        reader = self._store.reader_of(address_key(verdict.address)) if verdict.address else None
+        digest = sha256(f"{service} {notice.id}".encode()).hexdigest()[:40]
+        names = _message_names(notice.message_id.encode())
+        self._note(reader or "", verdict, digest, self._now, signed=True, names=names)
 
     def _leaves(self, raw: bytes, verdicts: tuple[Verdict, ...]) -> bool:
         """Whether a reader's own mail to their unsubscribe address ended a subscription, now or earlier."""

@@ -32,6 +32,13 @@ _MEANINGS = {
 @click.option(
     "--maildir", type=click.Path(file_okay=False, path_type=Path), help="Read this Maildir, not the mailbox."
 )
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read this file, a mail or the JSON of a mail service; may be repeated.",
+)
 @click.option("--stdin", "piped", is_flag=True, help="Read one mail from standard input: a pipe of Postfix.")
 @click.option("--report", "only_report", is_flag=True, help="Read nothing; say what came back in 30 days.")
 @click.option(
@@ -43,6 +50,7 @@ _MEANINGS = {
 def bounces_command(
     ctx: click.Context,
     maildir: Path | None,
+    files: tuple[Path, ...],
     piped: bool,
     only_report: bool,
     only_unsigned: bool,
@@ -60,6 +68,7 @@ def bounces_command(
     from bot.app.attending import attend
     from bot.app.bounces import report
     from bot.app.postbox import box_opener
+    from bot.audience.bounces.boxes import Files
 
     readonly = dry_run or only_report or only_unsigned
     here, now = opened(ctx.obj, readonly=readonly), datetime.now(UTC)
@@ -69,7 +78,7 @@ def bounces_command(
     if only_report:
         _show_report(report(here, now=now), as_json=as_json)
         return
-    open_box = box_opener(here, maildir)
+    open_box = (lambda: Files(files)) if files else box_opener(here, maildir)
     found = attend(here, open_box, now, dry_run=dry_run)
     if as_json:
         print_json({"while_sending": found[0], "mailbox": found[1]})
