@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -15,8 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, hmac, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
+from fastapi import FastAPI
 
 from bot.app.bounces import report
+from bot.app.workspace import Workspace
 from bot.audience.bounces.judging import judged
 from bot.audience.bounces.notice_signatures import (
     certificate_url,
@@ -26,12 +28,14 @@ from bot.audience.bounces.notice_signatures import (
     subscribe_url,
 )
 from bot.audience.bounces.notices import notices_in, notices_of
+from bot.web.notices import routes
 from tests.support.commands import bot
 from tests.support.live_workspace import NOW, addresses, mail_only
 from tests.support.site import Clock, Site, served
 
 TO = "reader0@inbox0.ngo"
 GONE = "550 5.1.1 User unknown"
+SHA = ec.ECDSA(hashes.SHA256())
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:bounces"
 STAMP = str(int(NOW.timestamp()))
 
@@ -186,6 +190,9 @@ def test_sendgrids_signature() -> None:
     assert not is_sendgrids(headers, b"[]", "", NOW)
 
 
+Amazon: TypeAlias = tuple[rsa.RSAPrivateKey, bytes]
+
+
 @pytest.fixture(scope="module")
 def amazon() -> tuple[rsa.RSAPrivateKey, bytes]:
     """A key and its certificate, made here."""
@@ -236,9 +243,7 @@ def test_the_signature_of_a_topic(amazon: tuple[rsa.RSAPrivateKey, bytes]) -> No
         "https://127.0.0.1/SimpleNotificationService-0a1b.pem",
     ],
 )
-def test_a_certificate_from_elsewhere_is_never_fetched(
-    amazon: tuple[rsa.RSAPrivateKey, bytes], url: str
-) -> None:
+def test_a_certificate_from_elsewhere_is_never_fetched(amazon: Amazon, url: str) -> None:
     """Whoever signs with their own key would name their own server."""
     assert certificate_url(sns(amazon[0], SigningCertURL=url), TOPIC) == ""
     assert subscribe_url({"SubscribeURL": url}) == ""
@@ -317,6 +322,46 @@ def test_a_thousand_events_fit_into_a_call_and_a_form_stays_small(site: Site) ->
     assert httpx.post(f"{site.url}/bounces/mailgun", json=large).status_code == 200
     assert httpx.post(f"{site.url}/subscribe", content=b"x" * 500_000).status_code == 413
     assert httpx.post(f"{site.url}/bounces/mailgun", content=b"x" * 1_100_000).status_code == 413
+
+
+def test_a_token_of_mailgun_kept_for_other_words_is_refused(site: Site) -> None:
+    """Mailgun signs a token, not the events: whoever saw one call could write any other."""
+    httpx.post(f"{site.url}/bounces/mailgun", json=mailguns(mailgun("opened")))
+
+    forged = httpx.post(f"{site.url}/bounces/mailgun", json=mailguns(mailgun()))
+
+    assert forged.status_code == 403
+    assert reads(site)
+
+
+async def test_a_topic_of_amazon_is_heard_and_never_subscribed_to(
+    tmp_path: Path, amazon: Amazon, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The certificate is asked for; the address that subscribes is shown to a person."""
+    here = mail_only(tmp_path, 25, readers=1)
+    with (here / "bot.toml").open("a") as file:
+        file.write(WEBHOOKS)
+    key, pem = amazon
+    fetched: list[str] = []
+
+    async def certificate(url: str) -> bytes:
+        fetched.append(url)
+        return pem
+
+    workspace, app = Workspace(here), FastAPI()
+    app.include_router(routes(workspace, lambda: NOW, certificate))
+    yes = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=abc"
+    asked = sns(key, Type="SubscriptionConfirmation", SubscribeURL=yes, Token="abc")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as http:
+        first = await http.post("/bounces/ses", json=asked)
+        second = await http.post("/bounces/ses", json=sns(key, json.dumps(ses())))
+    gone = workspace.audience.find(TO) is None
+    workspace.release()
+
+    assert (first.json(), second.json()) == ({"taken": 0}, {"taken": 1, "unknown": 0})
+    assert gone
+    assert yes in caplog.text
+    assert {url.rpartition("/")[2] for url in fetched} == {"SimpleNotificationService-0a1b.pem"}
 
 
 # --------------------------------------------------------------------------- files

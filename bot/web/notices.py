@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -17,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from bot.app.bounces import take_notices
 from bot.app.workspace import Workspace
 from bot.audience.bounces.notice_signatures import (
+    OLDEST,
     certificate_url,
     is_mailguns,
     is_of_topic,
@@ -49,7 +51,7 @@ def routes(
     workspace: Workspace, clock: Callable[[], datetime], certificate: Certificate | None = None
 ) -> APIRouter:
     """The one route. ``certificate`` gets that of Amazon from its address."""
-    router, places = APIRouter(), Places()
+    router, places, tokens = APIRouter(), Places(), _Tokens()
     certificate = certificate or _Certificates().get
 
     @router.post("/bounces/{service}", summary="What a mail service tells", responses=_ANSWERS)
@@ -62,6 +64,9 @@ def routes(
         payload = _json(body)
         if not await _is_signed(request, service, table, body, payload, now, certificate):
             _log.warning("a call of %s about bounces is not signed as set up: nothing was taken", service)
+            raise HTTPException(403)
+        if service == "mailgun" and not tokens.fits(str(payload["signature"]["token"]), body, now):
+            _log.warning("a call of mailgun repeats a token with other words: nothing was taken")
             raise HTTPException(403)
         if service == "ses" and payload.get("Type") != "Notification":
             _tell_the_organiser(payload)
@@ -124,6 +129,22 @@ def _tell_the_organiser(payload: Any) -> None:
         _log.warning("Amazon SNS asks whether its topic may tell bounces here; to say yes, open %s", url)
 
 
+class _Tokens:
+    """Mailgun signs a token and not the body: a token goes with the events that it came with first."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bytes, datetime]] = {}
+
+    def fits(self, token: str, body: bytes, now: datetime) -> bool:
+        """Whether it is new, or the same call again."""
+        for old, (_, at) in list(self._known.items()):  # the oldest first
+            if at > now - OLDEST and len(self._known) < _TOKENS:
+                break
+            del self._known[old]
+        events = sha256(json.dumps(json.loads(body).get("event-data"), sort_keys=True).encode()).digest()
+        return self._known.setdefault(token, (events, now))[0] == events
+
+
 class _Certificates:
     """Amazon's certificates; each is fetched once."""
 
@@ -151,4 +172,5 @@ class _Certificates:
         return self._known[url]
 
 
+_TOKENS = 20_000  # that are remembered
 _LIMITS = Limits(seconds=10, size=64 * 1024)
