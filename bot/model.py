@@ -403,6 +403,12 @@ def delivery_key(
     return hashlib.sha256("\x1f".join(pieces).encode()).hexdigest()
 
 
+def message_name(key: str) -> str:
+    """What stands before the @ of the Message-ID of that delivery."""
+    plain = key.isalnum() and key.isascii() and len(key) >= 16
+    return (key if plain else hashlib.sha256(key.encode()).hexdigest())[:32]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
     """One message to one recipient."""

@@ -105,7 +105,7 @@ def test_refusals_for_good_are_told(engine: Engine) -> None:
     found = bounces.letters_refused("live", NOW)
 
     assert found == [
-        Refused(name="i2.1", subscriber=wanted, at=NOW + DAY, code=550, said="5.1.1 no such user")
+        Refused(name="i2.1", subscriber=wanted, at=NOW + DAY, code=550, said="5.1.1 no such user", issue=2)
     ]
     assert bounces.letters_refused("rehearsal", NOW) == []
 

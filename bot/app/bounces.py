@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr, parsedate_to_datetime
@@ -20,16 +20,20 @@ from bot.audience.bounces.blaming import SETTLED
 from bot.audience.bounces.boxes import SET_ASIDE, Box, Letter
 from bot.audience.bounces.deciding import evidence, most_unsigned, reason_to_stop
 from bot.audience.bounces.judging import judged
-from bot.audience.tokens import read_unsubscribe_token
+from bot.audience.bounces.notices import Notice
+from bot.audience.leaving_mails import asks_to_leave
+from bot.audience.tokens import read_mail_token, read_unsubscribe_token
+from bot.audience.verp import LOOKED_AT
 from bot.config import Settings
 from bot.pace import Outcome
 from bot.store import returns
 from bot.store.audience import address_key
 from bot.store.bouncing import Bounce, Refused
-from bot.store.returns import Returned
+from bot.store.returns import Returned, ReturnedIssue
 
 log = logging.getLogger(__name__)
 
+MAILED = "mail to the unsubscribe address"
 OLDEST = timedelta(days=60)  # a mail that claims to be older is taken for as old as that
 _SAFELY = timedelta(minutes=10)  # clocks of several workers
 _SENT_BEFORE = timedelta(days=30)  # how far before the first bounce a letter may have gone out
@@ -37,6 +41,9 @@ _COUNTED = timedelta(days=14)  # for the pace, which compares it with two weeks 
 _DATE = re.compile(rb"(?im)^date:[ \t]*([^\r\n]{5,60})")
 _LINK = re.compile(rb"/u/([a-z][a-z0-9_]{0,39})/([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
 _LINKS = 20
+_NAME = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?=@)")  # of a Message-ID
+_NAMES = 50
+_ISSUE_BEFORE = timedelta(days=90)  # how long before its bounce an issue may have been recorded
 _OUTCOMES = {Kind.DEAD: Outcome.RETURNED, Kind.FULL: Outcome.RETURNED, Kind.COMPLAINT: Outcome.COMPLAINT}
 
 
@@ -51,6 +58,7 @@ class Readings:
     strangers: int = 0  # about nobody on the list
     set_aside: int = 0  # could not be judged
     unsigned: int = 0  # new ones that anybody may have written: with a bounce address, they change nothing
+    left_by_mail: int = 0  # subscriptions that readers ended by a mail to their unsubscribe address
     stopped: Mapping[str, int]  # why readers are written to no longer, and how many
     problems: tuple[str, ...] = ()  # for a person
 
@@ -61,12 +69,23 @@ class BounceReport:
 
     since: datetime
     returned: tuple[Returned, ...]
+    issues: tuple[ReturnedIssue, ...]
     stopped: Mapping[str, int]
     faults: int  # readers whose servers blamed us within the last day
 
 
-def read_bounces(workspace: Workspace, box: Box, *, now: datetime, dry_run: bool = False) -> Readings:
-    """Work off a box. A rehearsal only looks: its letters went nowhere, so nobody can have bounced."""
+def read_bounces(
+    workspace: Workspace,
+    box: Box,
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Readings:
+    """Work off a box, until ``stopping``: what is left then waits for the next round.
+
+    A rehearsal only looks: its letters went nowhere, so nobody can have bounced.
+    """
     desk = _Desk(workspace, now, dry_run=dry_run or workspace.mode == "rehearsal")
     one_try = OneTry(workspace.state_folder, leaves_mark=not desk.dry_run)
     for block in box.blocks():
@@ -79,8 +98,18 @@ def read_bounces(workspace: Workspace, box: Box, *, now: datetime, dry_run: bool
         if not desk.dry_run:
             done = [letter for letter in block if taken.get(letter.name) is True]
             box.settle(done, [letter for letter in block if taken.get(letter.name) is False])
+        if stopping():
+            break
     one_try.forget_old_marks()
     desk.lying_aside = box.lying_aside() + (desk.set_aside if desk.dry_run else 0)
+    return desk.readings()
+
+
+def take_notices(workspace: Workspace, service: str, notices: Sequence[Notice], *, now: datetime) -> Readings:
+    """What a mail service told in a call whose signature was verified: it counts like a signed report."""
+    desk = _Desk(workspace, now, dry_run=workspace.mode == "rehearsal")
+    for notice in notices:
+        desk.told(service, notice)
     return desk.readings()
 
 
@@ -103,6 +132,7 @@ def report(workspace: Workspace, *, now: datetime, days: int = 30) -> BounceRepo
     return BounceReport(
         since=since,
         returned=tuple(returns.returned(workspace.engine, since)),
+        issues=tuple(returns.returned_issues(workspace.engine, since)),
         stopped=returns.stopped(workspace.engine, since),
         faults=readers_who_blame(workspace, now),
     )
@@ -121,23 +151,54 @@ class _Desk:
         self._accounts: set[str] = set()  # whose letters came back
         self.set_aside = self.lying_aside = 0
         self._mails = self._left = self._again = self._strangers = self._new_faults = 0
-        self._complained = self._unsigned = 0
+        self._complained = self._unsigned = self._left_by_mail = 0
 
     # ------------------------------------------------------------------ mails
 
     def take(self, letter: Letter, verdicts: tuple[Verdict, ...]) -> bool:
         """Whether the mail was understood and is dealt with; else it stays where it is."""
         self._mails += 1
+        if self._leaves(letter.raw, verdicts):
+            return True
         if all(verdict.kind.left_alone for verdict in verdicts):
             self._left += 1
             return False
         digest = sha256(letter.raw).hexdigest()[:40]
+        names = _message_names(letter.raw)
         reader = self._signed(letter.raw)
         if reader:
             at = _sent_at(letter.raw, self._now)
-            return self._note(reader, mildest(verdicts), digest, at, signed=True)
-        taken = [self._by_address(verdict, digest) for verdict in verdicts]  # each of them
+            return self._note(reader, mildest(verdicts), digest, at, signed=True, names=names)
+        taken = [self._by_address(verdict, digest, names) for verdict in verdicts]  # each of them
         return all(taken)
+
+    def told(self, service: str, notice: Notice) -> None:
+        """A signed event of a service. It names the reader by address, and counts once by its own name."""
+        if notice.unknown:
+            self._left += 1
+            log.warning("%s sent an event of a type that is not known: %s", service, notice.unknown)
+            return
+        verdict = notice.verdict
+        reader = self._store.reader_of(address_key(verdict.address)) if verdict.address else None
+        digest = sha256(f"{service} {notice.id}".encode()).hexdigest()[:40]
+        names = _message_names(notice.message_id.encode())
+        self._note(reader or "", verdict, digest, self._now, signed=True, names=names)
+
+    def _leaves(self, raw: bytes, verdicts: tuple[Verdict, ...]) -> bool:
+        """Whether a reader's own mail to their unsubscribe address ended a subscription, now or earlier."""
+        here = self._workspace
+        paths, names = here.return_paths, list(here.settings.newsletters)
+        to = asks_to_leave(raw, verdicts) if paths else b""
+        for token in paths.unsubscribing_in(to) if paths and to else ():
+            if found := read_mail_token(here.settings.signing_keys, token, newsletters=names):
+                reader, newsletter = found
+                if self.dry_run:
+                    self._left_by_mail += self._store.knows(reader)
+                elif here.leaving.unsubscribe(reader, newsletter, now=self._now, means=MAILED):
+                    self._left_by_mail += 1
+                    log.info("a reader left %s by mail", newsletter)
+                return True
+        return False
 
     def _signed(self, raw: bytes) -> str | None:
         """Who it is about, by a token that we signed: the return path, or the link in the returned mail."""
@@ -149,17 +210,24 @@ class _Desk:
                 return reader
         return None
 
-    def _by_address(self, verdict: Verdict, digest: str) -> bool:
+    def _by_address(self, verdict: Verdict, digest: str, names: Collection[str] = ()) -> bool:
         """Anybody can write a mail with an address and a date in it: it is worth no more than words now."""
         if verdict.kind is Kind.COMPLAINT:
             self._complained += 1
             return False
         reader = self._store.reader_of(address_key(verdict.address)) if verdict.address else None
         words = Verdict(kind=verdict.kind, source=Source.TEXT, code=verdict.code, words=verdict.words)
-        return self._note(reader or "", words, digest, self._now)
+        return self._note(reader or "", words, digest, self._now, names=names)
 
     def _note(
-        self, reader: str, verdict: Verdict, digest: str, at: datetime, *, signed: bool = False
+        self,
+        reader: str,
+        verdict: Verdict,
+        digest: str,
+        at: datetime,
+        *,
+        signed: bool = False,
+        names: Collection[str] = (),
     ) -> bool:
         if not verdict.kind.counts:
             self._kinds[Kind.NOTICE] += 1
@@ -176,11 +244,20 @@ class _Desk:
                 said=verdict.words,
                 signed=signed,
                 heard_at=self._now,
+                issue=self._issue_of(reader, names, at),
             )
             subscriptions = self._store.subscriptions(reader)  # a decision may end them
             if self._record(bounce) and signed and not self.dry_run:
                 self._weigh(bounce, subscriptions)
         return True
+
+    def _issue_of(self, reader: str, names: Collection[str], at: datetime) -> int | None:
+        """By the Message-ID of the mail that came back: it is made from the issue and the reader."""
+        if not names:
+            return None
+        here, since = self._workspace, at - _ISSUE_BEFORE
+        publication = here.mailings.publication
+        return self._store.issue_by_message(names, reader, here.mode, publication, since=since)
 
     def _weigh(self, bounce: Bounce, subscriptions: Mapping[str, datetime]) -> None:
         """Tell the pace of the account that carried the letter; a reader counts once, and not again later.
@@ -230,6 +307,7 @@ class _Desk:
                 said=letter.said[:200],
                 signed=True,
                 heard_at=self._now,
+                issue=letter.issue,
             )
         )
 
@@ -309,6 +387,7 @@ class _Desk:
             set_aside=self.set_aside,
             stopped=dict(Counter(self._stopped.values())),
             unsigned=self._unsigned,
+            left_by_mail=self._left_by_mail,
             problems=(*kept, *self._held(), *self._paused(), *self._complaints(), *self._lying_aside()),
         )
 
@@ -357,6 +436,12 @@ def _our_domains(settings: Settings) -> frozenset[str]:
     """Of our From addresses and of the return path."""
     addresses = [*(newsletter.sender for newsletter in settings.mailings), settings.bounces.address]
     return frozenset(parseaddr(each)[1].rpartition("@")[2].lower() for each in addresses) - {""}
+
+
+def _message_names(raw: bytes) -> frozenset[str]:
+    """What may stand before the @ of a Message-ID of ours."""
+    found = _NAME.findall(raw, 0, LOOKED_AT)
+    return frozenset(name.decode() for name in found[:_NAMES])
 
 
 def _sent_at(raw: bytes, now: datetime) -> datetime:

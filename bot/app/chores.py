@@ -28,7 +28,8 @@ async def repeat_until_stopped(
         try:
             await chore()
         except Exception as error:
-            wrong, level = _said(error)
+            wrong = wrong_words(error)
+            level = logging.WARNING if _may_be_said(error) else logging.ERROR
         if wrong and wrong != told:
             _log.log(level, "%s: %s; it is tried again", failed, wrong)
         told = wrong
@@ -37,8 +38,10 @@ async def repeat_until_stopped(
                 await stop.wait()
 
 
-def _said(error: Exception) -> tuple[str, int]:
-    """What the log may say of it, and how loudly."""
-    if isinstance(error, BroadsideError) and not isinstance(error, _MAY_NAME_A_READER):
-        return str(error), logging.WARNING
-    return fault_of(error), logging.ERROR
+def wrong_words(error: Exception) -> str:
+    """What may be said of it: its own words where they name no reader, else its type and place."""
+    return str(error) if _may_be_said(error) else fault_of(error)
+
+
+def _may_be_said(error: Exception) -> bool:
+    return isinstance(error, BroadsideError) and not isinstance(error, _MAY_NAME_A_READER)

@@ -166,12 +166,20 @@ class ConfirmationMailer:
             self._shut[newsletter] = now + AGAIN
 
 
-async def send_due(workspace: Workspace, *, clock: Callable[[], datetime]) -> int:
+async def send_due(
+    workspace: Workspace, *, clock: Callable[[], datetime], stopping: Callable[[], bool] = lambda: False
+) -> int:
     """Send what is due until nothing is; how many mails that were."""
     mailer = ConfirmationMailer(workspace, clock=clock)
-    while await mailer.begin_due():
+    while not stopping() and await mailer.begin_due():
         await mailer.finish()
     return mailer.sent
+
+
+async def send_due_once(workspace: Workspace, stopping: Callable[[], bool]) -> str:
+    """The same for cron, told in a line."""
+    sent = await send_due(workspace, clock=lambda: datetime.now(UTC), stopping=stopping)
+    return f"sent {sent:,} confirmation mail{'s' * (sent != 1)}" if sent else ""
 
 
 async def send_due_until_stopped(

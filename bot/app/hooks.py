@@ -126,6 +126,15 @@ async def tell_due(
     return [told for some in found if not isinstance(some, BaseException) for told in some]
 
 
+async def tell_once(workspace: Workspace, stopping: Callable[[], bool]) -> str:
+    """For cron: tell what is due and delete old calls, told in a line."""
+    found = await tell_due(workspace, clock=lambda: datetime.now(UTC), stopping=stopping)
+    await asyncio.to_thread(workspace.hooks.sweep, datetime.now(UTC))
+    done = sum(told.verdict is Verdict.DONE for told in found)
+    said = f"hooks: {done:,} call{'s' * (done != 1)} made"
+    return said + (f", {len(found) - done:,} not taken" if len(found) > done else "") if found else ""
+
+
 async def tell_until_stopped(
     workspace: Workspace, stop: asyncio.Event, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from bot.audience.bounces import Verdict, understand
+from bot.audience.bounces.notices import verdicts_of_notices
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class OneTry:
         found: tuple[Verdict, ...] | None
         start = time.thread_time()
         try:
-            found = understand(raw)
+            found = verdicts_of_notices(raw) or understand(raw)
         except Exception as error:
             log.warning(_SET_ASIDE, type(error).__name__)  # its words may hold a part of the mail
             found = None

@@ -8,12 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from bot.app.attending import attend_until_stopped
 from bot.app.brakes import brakes
-from bot.app.confirmations import HEAD_START, send_due, send_due_until_stopped
 from bot.app.crew import Crew
-from bot.app.hooks import tell_due, tell_until_stopped
-from bot.app.joining import forget, forget_until_stopped
+from bot.app.periodic import PERIODIC_TASKS, Done, run_periodic_tasks
 from bot.app.publish import Tick, tick
 from bot.app.workspace import Workspace
 from bot.errors import BusyError, StoreError
@@ -36,23 +33,28 @@ def next_moment(workspace: Workspace, after: datetime) -> datetime | None:
 
 
 async def play(
-    workspace: Workspace, start: datetime, end: datetime, stop: asyncio.Event, *, dry_run: bool = False
+    workspace: Workspace,
+    start: datetime,
+    end: datetime,
+    stop: asyncio.Event,
+    *,
+    dry_run: bool = False,
+    beside: Callable[[Done], None] = lambda _: None,
 ) -> AsyncIterator[tuple[datetime, Tick]]:
     """A rehearsal of the time from ``start`` to ``end``: one tick at the start and one at each slot.
 
-    In live mode, where there is one tick, the clock goes on while it sends.
+    In live mode, where there is one tick, the clock goes on while it sends. At the end, or when a person says
+    stop, the periodic tasks run once each: ``beside`` hears of them.
     """
     clock = _now if workspace.mode == "live" and not dry_run else None
     now: datetime | None = start
     while now is not None and now <= end and not stop.is_set():
         ticked = await tick(workspace, now, dry_run=dry_run, clock=clock, stopping=stop.is_set)
-        if not dry_run:
-            await tell_due(workspace, clock=_now, stopping=stop.is_set)
         yield now, ticked
         now = next_moment(workspace, now)
     if not dry_run:
-        await send_due(workspace, clock=_now)
-        await asyncio.to_thread(forget, workspace, now=_now())
+        for done in await run_periodic_tasks(workspace, stopping=stop.is_set):
+            beside(done)
 
 
 async def run_until_stopped(
@@ -62,12 +64,7 @@ async def run_until_stopped(
 
     ``told`` hears of each tick when it has planned, and of each channel when it has sent what there was.
     """
-    beside = [
-        asyncio.create_task(tell_until_stopped(workspace, stop)),
-        asyncio.create_task(attend_until_stopped(workspace, stop)),
-        asyncio.create_task(forget_until_stopped(workspace, stop)),
-        asyncio.create_task(send_due_until_stopped(workspace, stop, after=HEAD_START)),
-    ]
+    beside = [asyncio.create_task(task.until_stopped(workspace, stop)) for task in PERIODIC_TASKS]
     try:
         await _tick_until_stopped(workspace, stop, told)
     finally:

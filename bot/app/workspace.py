@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parseaddr
 from functools import cached_property
@@ -151,6 +151,13 @@ class Workspace:
         except ValueError as error:
             raise ConfigError(self.root / FILE, "bounces.address", str(error)) from error
 
+    @property
+    def _unsubscribe_path(self) -> Callable[[str], str] | None:
+        """Offered only where somebody reads what comes back."""
+        table = self.settings.bounces
+        reads = table.maildir or table.imap_host
+        return self.return_paths.of_unsubscribing if self.return_paths and reads else None
+
     @cached_property
     def hooks(self) -> Hooks:
         return Hooks(self.engine)
@@ -258,6 +265,7 @@ class Workspace:
             postal_address=self.settings.publication.postal_address,
             senders=tuple(dict.fromkeys(n.sender for n in newsletters if n.channel == name)),
             return_path=self.return_paths.of_anybody if self.return_paths else None,
+            unsubscribe_path=self._unsubscribe_path,
             folder=self.root,
             told=self.state_folder / f"told-{name}.json",
             published=lambda: self.ledger.published(name),

@@ -83,6 +83,7 @@ class ChannelContext:
     published: Callable[[], Sequence[str]] = (
         tuple  # the service's ids of our last posts, as the ledger has them
     )
+    unsubscribe_path: Callable[[str], str] | None = None  # by the token of a link: a mail there unsubscribes
 
 
 class Channel(Protocol):

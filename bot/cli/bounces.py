@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,13 @@ _MEANINGS = {
 @click.option(
     "--maildir", type=click.Path(file_okay=False, path_type=Path), help="Read this Maildir, not the mailbox."
 )
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read this file, a mail or the JSON of a mail service; may be repeated.",
+)
 @click.option("--stdin", "piped", is_flag=True, help="Read one mail from standard input: a pipe of Postfix.")
 @click.option("--report", "only_report", is_flag=True, help="Read nothing; say what came back in 30 days.")
 @click.option(
@@ -42,6 +50,7 @@ _MEANINGS = {
 def bounces_command(
     ctx: click.Context,
     maildir: Path | None,
+    files: tuple[Path, ...],
     piped: bool,
     only_report: bool,
     only_unsigned: bool,
@@ -59,6 +68,7 @@ def bounces_command(
     from bot.app.attending import attend
     from bot.app.bounces import report
     from bot.app.postbox import box_opener
+    from bot.audience.bounces.boxes import Files
 
     readonly = dry_run or only_report or only_unsigned
     here, now = opened(ctx.obj, readonly=readonly), datetime.now(UTC)
@@ -68,7 +78,7 @@ def bounces_command(
     if only_report:
         _show_report(report(here, now=now), as_json=as_json)
         return
-    open_box = box_opener(here, maildir)
+    open_box = (lambda: Files(files)) if files else box_opener(here, maildir)
     found = attend(here, open_box, now, dry_run=dry_run)
     if as_json:
         print_json({"while_sending": found[0], "mailbox": found[1]})
@@ -91,6 +101,9 @@ def _show(here: Workspace, found: list[Readings], *, dry_run: bool) -> None:
     for reason, count in sorted((Counter(refused.stopped) + Counter(read.stopped)).items()):
         verb = "Would stop writing to" if only_looked else "Stopped writing to"
         echo(f"{verb} {plural(count, 'reader')}: {reason}.")
+    if read.left_by_mail:
+        verb = "would be" if only_looked else "were"
+        echo(f"{plural(read.left_by_mail, 'subscription')} {verb} ended by mail to the unsubscribe address.")
     if read.unsigned:
         echo(f"Unsigned reports: {read.unsigned}; look at them with 'bot bounces --unsigned'.")
     for problem in dict.fromkeys((*refused.problems, *read.problems)):
@@ -110,10 +123,20 @@ def _show_report(found: BounceReport, *, as_json: bool) -> None:
         return
     rows = [(r.kind, r.code, r.readers, r.said[:60]) for r in found.returned]
     print_table(["What", "Code", "Readers", "For example"], rows, title="What came back in 30 days")
+    if found.issues:
+        issues = [
+            (f"{each.newsletter} {each.number}", f"{each.total:,}", _kinds_in_words(each.readers))
+            for each in found.issues
+        ]
+        print_table(["Issue", "Sent to", "Came back, in readers"], issues)
     for reason, count in found.stopped.items():
         echo(f"Stopped writing to {plural(count, 'reader')}: {reason}.")
     if found.faults:
         echo(f"The mail systems of {plural(found.faults, 'reader')} blamed us in the last day.")
+
+
+def _kinds_in_words(readers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in readers.items())
 
 
 def _show_unsigned(here: Workspace, now: datetime, *, as_json: bool) -> None:

@@ -29,6 +29,7 @@ from bot.cli.waiting import waits_are_told
 from bot.printable import printable
 
 if TYPE_CHECKING:
+    from bot.app.periodic import Done
     from bot.app.publish import Tick
     from bot.app.words import Outgoing
     from bot.app.workspace import Workspace
@@ -116,13 +117,14 @@ def run_command(
     if until and dry_run:  # a dry run records nothing, so that every slot would show the same item
         raise click.UsageError("--until does not go with --dry-run; 'bot plan' shows the coming days.")
     if once or now_text or dry_run:
-        ticks, was_stopped = run_fast(_ticks(here, now, until or now, dry_run=dry_run))
-        _tell(here, ticks, dry_run=dry_run, as_json=as_json)
+        beside: list[Done] = []
+        ticks, was_stopped = run_fast(_ticks(here, now, until or now, beside, dry_run=dry_run))
+        _tell(here, ticks, dry_run=dry_run, as_json=as_json, beside=beside)
         if now_text and any(tick.outgoing for _, tick in ticks) and not (dry_run or as_json):
             _tell_rehearsed_time(now, until)
         if was_stopped:
             echo("Stopped. What is left waits for the next run.", err=True)
-        sys.exit(130 if was_stopped else _exit_code(ticks))
+        sys.exit(130 if was_stopped else _exit_code(ticks) or int(any(done.problem for done in beside)))
     run_fast(_loop(here))
 
 
@@ -136,16 +138,17 @@ def _tell_rehearsed_time(start: datetime, end: datetime | None) -> None:
 
 
 async def _ticks(
-    here: Workspace, start: datetime, end: datetime, *, dry_run: bool
+    here: Workspace, start: datetime, end: datetime, beside: list[Done], *, dry_run: bool
 ) -> tuple[list[tuple[datetime, Tick]], bool]:
-    """What the ticks did, and whether a person stopped them."""
+    """What the ticks did, and whether a person stopped them; ``beside`` gets what the periodic tasks did."""
     from bot.app.loop import play
 
     stop = stop_on_signals()
     patience = asyncio.create_task(_say_where_to_look()) if here.mode == "live" and not dry_run else None
     try:
         with waits_are_told():
-            return [each async for each in play(here, start, end, stop, dry_run=dry_run)], stop.is_set()
+            played = play(here, start, end, stop, dry_run=dry_run, beside=beside.append)
+            return [each async for each in played], stop.is_set()
     finally:
         if patience:
             patience.cancel()
@@ -201,6 +204,7 @@ def _tell(
     dry_run: bool = False,
     as_json: bool = False,
     quiet: bool = False,
+    beside: Iterable[Done] = (),
 ) -> None:
     from bot.app.outbox import write_index
 
@@ -208,7 +212,9 @@ def _tell(
     sent = sum(tick.report.sent for _, tick in ticks if tick.report)
     page = write_index(here) if sent and here.mode == "rehearsal" else None
     if as_json:
-        print_json({"outgoing": outgoing, "reports": [t.report for _, t in ticks if t.report], "page": page})
+        reports = [t.report for _, t in ticks if t.report]
+        found = [each for each in beside if each.said or each.problem]
+        print_json({"outgoing": outgoing, "reports": reports, "page": page, "beside": found})
         return
     if dry_run:
         _show_words(outgoing)
@@ -220,13 +226,25 @@ def _tell(
     done = _summary(ticks)
     if done:
         echo(f"{'Rehearsed' if here.mode == 'rehearsal' else 'Done'}: {done}")
+    told = _show_beside(beside)
     left = not dry_run and bool(done or not quiet) and _show_left(here)
     if not (outgoing or done or left or quiet):
-        echo("Nothing else is due." if lines else "Nothing is due.")
+        echo("Nothing else is due." if lines or told else "Nothing is due.")
     if page:
         echo(f"Open {page}")
     if dry_run and outgoing:
         echo("Dry run: nothing was written and nothing was sent.")
+
+
+def _show_beside(beside: Iterable[Done]) -> bool:
+    """A line for each periodic task that did something or could not; whether there was one."""
+    told = [each for each in beside if each.said or each.problem]
+    for each in told:
+        if each.problem:
+            warn(each.problem)
+        else:
+            echo(f"Beside: {each.said}.")
+    return bool(told)
 
 
 def _show_left(here: Workspace) -> bool:

@@ -208,6 +208,16 @@ class SiteTable(Table):
     signup: bool = False  # whether pages of "bot build" lead to /subscribe, where "bot serve" answers
 
 
+SERVICES = Literal["ses", "mailgun", "postmark", "brevo", "sendgrid"]
+
+
+class WebhookTable(Table):
+    """``[bounces.webhooks.<service>]``: a mail service that tells "bot serve" what came back."""
+
+    secret: SecretStr = SecretStr("")  # Mailgun: signing key; SendGrid: public key; Postmark, Brevo: yours
+    topic: str = ""  # Amazon SES: the ARN of the SNS topic
+
+
 class BouncesTable(Table):
     """``[bounces]``: where mail that could not be delivered comes back, and how we read it."""
 
@@ -220,6 +230,7 @@ class BouncesTable(Table):
     folder: str = "INBOX"
     done_folder: str = "Bounces"  # understood mail is moved there
     maildir: str = ""  # read instead of IMAP; a path, relative to the workspace
+    webhooks: dict[SERVICES, WebhookTable] = {}
 
 
 EVENTS = ("subscribed", "confirmed", "left", "bounced", "complained", "issue.sent", "signups.limited")

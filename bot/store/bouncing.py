@@ -11,9 +11,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from bot.model import State
+from bot.model import State, message_name
 from bot.store import schema
-from bot.store.chunks import short_name
+from bot.store.chunks import keys_of, short_name
 from bot.store.engine import changing_readers, reading, writing
 from bot.store.hooks import Event, Tell, nobody
 from bot.store.proof import note_proof
@@ -32,11 +32,12 @@ class Bounce:
     at: datetime
     subscriber: str
     kind: str  # "dead" | "full" | "complaint" | "sender"
-    source: str  # "smtp" | "dsn" | "arf" | "text"
+    source: str  # "smtp" | "dsn" | "arf" | "notice" | "text"
     code: str = ""
     said: str = ""  # without addresses
     signed: bool = False  # a token of ours, or what a server said to us; else anybody may have written it
     heard_at: datetime | None = None  # when it was read here; None: nobody knows any more
+    issue: int | None = None  # which one came back: its number in the ledger; None: nothing tells it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,7 @@ class Refused:
     at: datetime
     code: int
     said: str
+    issue: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,7 @@ class Bounces:
             "signed": int(bounce.signed),
             "heard_at": bounce.heard_at,
             "led_to": "",
+            "issue": bounce.issue,
         }
         with writing(self.engine) as connection:
             if add_missing(connection, schema.bounce, [row]) == 0:
@@ -108,6 +111,7 @@ class Bounces:
                     said=row.said,
                     signed=bool(row.signed),
                     heard_at=row.heard_at,
+                    issue=row.issue,
                 )
                 for row in connection.execute(query)
             ]
@@ -198,10 +202,28 @@ class Bounces:
                         at=row.at,
                         code=row.code,
                         said=row.said or "",
+                        issue=row.issue,
                     )
                     for row in connection.execute(query)
                 ]
         return found
+
+    def issue_by_message(
+        self, names: Collection[str], subscriber: str, mode: str, publication: str, *, since: datetime
+    ) -> int | None:
+        """Which issue after that moment one of these is the Message-ID of, in its letter to this reader."""
+        issue = schema.issue
+        query = select(issue.c.id, issue.c.subject, issue.c.channel).where(
+            issue.c.mode == mode, issue.c.recorded_at > since
+        )
+        with reading(self.engine) as connection:
+            recent = connection.execute(query).all()
+        for row in recent:
+            key = keys_of(publication=publication, mode=mode, subject=row.subject, channel=row.channel)
+            if message_name(key(subscriber)) in names:
+                found: int = row.id
+                return found
+        return None
 
     def sent(self, subscriber: str, mode: str, *, since: datetime) -> list[datetime]:
         """When letters to this reader were accepted after that moment, the oldest first."""

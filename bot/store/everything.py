@@ -90,8 +90,11 @@ def _queries(mode: str) -> dict[str, Select[Any]]:
             s.bounce.c.source,
             s.bounce.c.code,
             s.bounce.c.said,
+            issue.newsletter,
+            issue.number,
         )
         .outerjoin(s.subscriber, person.id == s.bounce.c.subscriber_id)
+        .outerjoin(s.issue, issue.id == s.bounce.c.issue)
         .order_by(s.bounce.c.at, s.bounce.c.id),
         "issues": select(issue.newsletter, issue.number, issue.slot, issue.channel, issue.state, issue.total)
         .where(issue.mode == mode)

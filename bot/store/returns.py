@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,6 +40,46 @@ def returned(engine: Engine, since: datetime) -> list[Returned]:
             Returned(kind=kind, code=code, readers=count, mails=mails, said=said)
             for kind, code, count, mails, said in connection.execute(query)
         ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReturnedIssue:
+    """Of how many readers an issue came back, by what it meant."""
+
+    newsletter: str
+    number: int
+    slot: datetime
+    total: int  # letters
+    readers: Mapping[str, int]  # by kind
+
+
+def returned_issues(engine: Engine, since: datetime) -> list[ReturnedIssue]:
+    """The issues of which something came back after that moment, the latest first."""
+    issue = schema.issue.c
+    query = (
+        select(
+            issue.newsletter,
+            issue.number,
+            issue.slot,
+            issue.total,
+            _bounce.kind,
+            func.count(_bounce.subscriber_id.distinct()).label("readers"),
+        )
+        .join(schema.issue, issue.id == _bounce.issue)
+        .where(_bounce.at > since)
+        .group_by(issue.id, issue.newsletter, issue.number, issue.slot, issue.total, _bounce.kind)
+        .order_by(desc(issue.slot), issue.newsletter, _bounce.kind)
+    )
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+    kinds: dict[tuple[str, int, datetime, int], dict[str, int]] = {}
+    for row in rows:
+        of = kinds.setdefault((row.newsletter, row.number, row.slot, row.total), {})
+        of[row.kind] = row.readers
+    return [
+        ReturnedIssue(newsletter=newsletter, number=number, slot=slot, total=total, readers=readers)
+        for (newsletter, number, slot, total), readers in kinds.items()
+    ]
 
 
 def signed_reports(engine: Engine, kind: str, since: datetime) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0008"  # the newest revision in migrations/versions
+HEAD = "0011"  # the newest revision in migrations/versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -401,13 +401,14 @@ bounce = Table(
     _moment("at"),
     _text("subscriber_id"),
     _text("kind"),  # "dead" | "full" | "complaint" | "sender"
-    _text("source"),  # "smtp" | "dsn" | "arf" | "text"
+    _text("source"),  # "smtp" | "dsn" | "arf" | "notice" | "text"
     _text("code"),
     _text("said"),  # without addresses
     _count("signed"),  # 1: it carries a token of ours, or it was said to us while we were sending; else 0
     _moment("heard_at", nullable=True),  # when it was read here; NULL: nobody knows any more
     _text("led_to"),  # "" | "hold" | "removal" | "waiting": of an unsigned one, kept back for a person
     _moment("led_at", nullable=True),
+    Column("issue", BigInteger, nullable=True),  # which one came back; NULL: nothing in the report tells it
     UniqueConstraint("digest"),
     Index(None, "subscriber_id", "at"),
 )

@@ -19,7 +19,7 @@ import bot
 from bot.app.joining import forget_until_stopped
 from bot.app.workspace import Workspace
 from bot.errors import StoreError
-from bot.web import archive, readers
+from bot.web import archive, notices, readers
 from bot.web.pages import Pages
 from bot.web.readers import Clock
 from bot.web.security import Guard, hosts_of
@@ -36,7 +36,7 @@ def create_app(
 ) -> FastAPI:
     """The whole site. It answers to the name in ``site_url``, to this machine's, and to ``hosts``."""
     pages = Pages(workspace)
-    routers = [archive.routes(pages, clock), readers.routes(pages, clock)]
+    routers = [archive.routes(pages, clock), readers.routes(pages, clock), notices.routes(workspace, clock)]
 
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:

@@ -24,6 +24,8 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 64 * 1024  # a form; the one-click POST of a mailbox provider has 26 bytes
+LARGEST_NOTICE = 1024 * 1024  # a mail service tells up to a thousand events at once
+NOTICES = "/bounces/"  # below it only they are taken
 LONGEST_BODY = 20.0  # seconds that it may take to come
 
 HEADERS = {
@@ -69,14 +71,14 @@ class Guard:
     async def _guarded(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if _host(scope) not in self._hosts:
             await answer.plain(421, "This site has another name.")
-        elif _announced(scope) > LARGEST_BODY:
+        elif _announced(scope) > (most := _largest(scope)):
             await answer.plain(413, "This is too much for a form.")
         else:
             if scope["method"] == "HEAD":  # whatever can be got can be asked about
                 scope["method"] = "GET"
             # A folder of "bot build" ends with a slash: no redirect, which would need a name and a scheme.
             scope["path"] = scope["path"].rstrip("/") or "/"
-            await self._app(scope, _measured(receive, self._patience), answer)
+            await self._app(scope, _measured(receive, self._patience, most), answer)
 
 
 class _Answer:
@@ -116,7 +118,7 @@ class _TooSlow(Exception):
     """It came drop by drop."""
 
 
-def _measured(receive: Receive, patience: float) -> Receive:
+def _measured(receive: Receive, patience: float, most: int) -> Receive:
     """The same body, cut off where it grows too large or takes too long."""
     total, whole = 0, False
     end = asyncio.get_running_loop().time() + patience
@@ -130,7 +132,7 @@ def _measured(receive: Receive, patience: float) -> Receive:
             raise _TooSlow from None
         whole = not event.get("more_body", False)
         total += len(event.get("body", b""))
-        if total > LARGEST_BODY:
+        if total > most:
             raise _TooLarge
         return event
 
@@ -145,6 +147,10 @@ def _header(scope: Scope, name: bytes) -> str:
 def _announced(scope: Scope) -> int:
     length = _header(scope, b"content-length")
     return int(length) if length.isdecimal() and len(length) < 16 else 0
+
+
+def _largest(scope: Scope) -> int:
+    return LARGEST_NOTICE if str(scope["path"]).startswith(NOTICES) else LARGEST_BODY
 
 
 def _host(scope: Scope) -> str:

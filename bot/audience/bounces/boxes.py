@@ -114,6 +114,29 @@ def _read(path: Path) -> Letter | None:
         return None  # moved by somebody else since we looked
 
 
+class Files:
+    """Files that a person names: mails, or notices of a mail service. They stay where they are."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def blocks(self) -> Iterator[Sequence[Letter]]:
+        for start in range(0, len(self._paths), BLOCK):
+            yield [letter for path in self._paths[start : start + BLOCK] if (letter := _read(path))]
+
+    def settle(self, done: Sequence[Letter], left: Sequence[Letter]) -> None:
+        """Nothing is moved."""
+
+    def set_aside(self, unjudged: Sequence[Letter]) -> None:
+        """Nothing is moved."""
+
+    def lying_aside(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Pipe:
     """One mail that a mail server hands us. What is not understood is kept in a Maildir: nothing is lost."""
 

@@ -34,6 +34,7 @@ class Source(StrEnum):
     SMTP = "smtp"  # the mail server's answer while we were sending
     DSN = "dsn"  # RFC 3464
     ARF = "arf"  # RFC 5965
+    NOTICE = "notice"  # JSON of a mail service
     TEXT = "text"  # words for people
 
 

@@ -159,6 +159,7 @@ class EmailChannel:
             postal_address=self._context.postal_address,
             unsubscribe_mailto=self._options.unsubscribe_mailto,
             envelope_sender=self._options.envelope_sender,
+            unsubscribe_path=self._context.unsubscribe_path,
             signer=self._signer_of_ours(),
             verp=verp,
         )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from hashlib import sha256
 
 from bot.channels.base import Reader
 from bot.channels.email import headers
@@ -32,13 +31,13 @@ from bot.channels.email.mime import (
 )
 from bot.channels.email.splice import Body, Line, fixed, places
 from bot.errors import Blame, PermanentFailure
-from bot.model import ListFields, Message
+from bot.model import ListFields, Message, message_name
 
 LONGEST_LINE = 998  # RFC 5322
 _NO_LETTERS = re.compile(r"[\W_]+")
-_SHORTEST_KEY, _LONGEST_NAME = 16, 32  # characters
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")  # such a value may stand anywhere in a URL
 _UNFINISHED = re.compile("[\x00\ufdd0\ufdd1\ud800-\udfff]")
+_UNSUBSCRIBE_TOKEN = "unsubscribe_token"  # noqa: S105 -- the name of a place, not a secret
 _NOBODYS: Mapping[str, str] = {}
 
 
@@ -55,6 +54,7 @@ class Compiled:
     unsubscribe_url: Line  # as well
     plain_url: bool  # it is ASCII but for its places
     unsubscribe_mailto: str
+    unsubscribe_path: Callable[[str], str] | None
     envelope_sender: str
     verp: Callable[[Reader], str] | None
     signing: Signing | None
@@ -65,7 +65,7 @@ class Compiled:
         """The email for one reader. PermanentFailure for a name, an address or a value that cannot be."""
         self._check(values)
         address = mail_address(to.address, what="the reader's address", blame=Blame.RECIPIENT)
-        message_id = f"<{_name_of(key)}@{self.domain}>"
+        message_id = f"<{message_name(key)}@{self.domain}>"
         lines = self._personal_fields(to, address, message_id, values)
         head = b"%s%s%s" % (self.head_start, _head(lines), self.head_end)
         pieces = self.body.pieces(values)
@@ -100,8 +100,16 @@ class Compiled:
     def _unsubscribe_field(self, values: Mapping[str, str]) -> str:
         url = self.unsubscribe_url.filled(values)
         if self.plain_url and all(_TOKEN.fullmatch(values[name]) for name in self.unsubscribe_url.names):
-            return leave_field(url, self.unsubscribe_mailto)
-        return unsubscribe_field(url, self.unsubscribe_mailto)
+            return leave_field(url, self._unsubscribe_mail(values))
+        return unsubscribe_field(url, self._unsubscribe_mail(values))
+
+    def _unsubscribe_mail(self, values: Mapping[str, str]) -> str:
+        """The mailbox that the channel names, else the reader's own address at the bounce mailbox."""
+        token = values.get(_UNSUBSCRIBE_TOKEN, "")
+        if self.unsubscribe_mailto or self.unsubscribe_path is None or not token:
+            return self.unsubscribe_mailto
+        address = self.unsubscribe_path(token)
+        return mailto(address, subject="unsubscribe") if address else ""
 
     def _return_path(self, to: Reader, verp: Callable[[Reader], str]) -> str:
         """Where bounces of this reader go."""
@@ -113,6 +121,7 @@ def compile_message(
     *,
     postal_address: str = "",
     unsubscribe_mailto: str = "",
+    unsubscribe_path: Callable[[str], str] | None = None,
     envelope_sender: str = "",
     signer: Signer | None = None,
     verp: Callable[[Reader], str] | None = None,
@@ -144,16 +153,11 @@ def compile_message(
         unsubscribe_url=url,
         plain_url=_is_plain(url),
         unsubscribe_mailto=leave,
+        unsubscribe_path=unsubscribe_path,
         envelope_sender=bounces,
         verp=verp,
         signing=signing,
     )
-
-
-def _name_of(key: str) -> str:
-    """What stands before the @ of the Message-ID."""
-    plain = key.isalnum() and key.isascii() and len(key) >= _SHORTEST_KEY
-    return (key if plain else sha256(key.encode()).hexdigest())[:_LONGEST_NAME]
 
 
 def _is_plain(url: Line) -> bool:
