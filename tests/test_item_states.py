@@ -124,3 +124,10 @@ def test_status_names_the_reader_only_when_asked(here: Path) -> None:
 
     assert "@example.org" not in quiet
     assert "@example.org" in asked.replace("\n", "")
+
+
+def test_a_file_that_nothing_reads_is_told(here: Path) -> None:
+    """Else its author waits for ever."""
+    (here / "queue" / "story.md.txt").write_text("---\n---\n")
+
+    assert "story.md.txt" in bot("list", workspace=here).err

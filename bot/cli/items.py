@@ -42,6 +42,7 @@ TITLE_SHOWN = 40  # characters, in a table
 def list_command(workspace: Path, status: str | None, lang: str | None, as_json: bool) -> None:
     """List the items of the queue: where each stands, the worst first, and the files that cannot be read."""
     from bot.app.item_states import item_standings
+    from bot.app.items import stray_findings
     from bot.model import speaks
 
     here = opened(workspace, readonly=True)
@@ -60,6 +61,8 @@ def list_command(workspace: Path, status: str | None, lang: str | None, as_json:
         rows = [(e.item.id, e.state, _place(e), e.item.lang, _short(e.item.title)) for e in found]
         print_table(["Item", "State", "Where", "Lang", "Title"], rows)
         echo(plural(len(found), "item"))
+        for finding in stray_findings(here):
+            echo(f"{finding.level}: {finding}", err=True)
     _tell(errors)
     if errors:
         sys.exit(4)
