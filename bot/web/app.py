@@ -36,7 +36,9 @@ def create_app(
 ) -> FastAPI:
     """The whole site. It answers to the name in ``site_url``, to this machine's, and to ``hosts``."""
     pages = Pages(workspace)
-    routers = [archive.routes(pages, clock), readers.routes(pages, clock), notices.routes(workspace, clock)]
+    routers = [archive.routes(pages, clock), readers.routes(pages, clock)]
+    if workspace.settings.bounces.webhooks:  # where none is set up nobody can knock
+        routers.append(notices.routes(workspace, clock))
 
     @asynccontextmanager
     async def while_open(_: FastAPI) -> AsyncIterator[None]:
