@@ -30,6 +30,7 @@ _ADDRESS = "reader.one@example.net"
 EXAMPLES: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "bot/audience/bounces/phrases.py:_RULES": list,
     "bot/audience/bounces/plainwords.py:_any": list,
+    "bot/audience/bounces/stages.py:_STEP": list,
     "bot/audience/bounces/understanding.py:_clean": lambda: [(r"(?i)(?<!\w)reader\.one(?!\w)", "sub")],
     "bot/audience/services.py:belongs": lambda: [
         (service.names, "fullmatch") for service in services.SERVICES if service.names

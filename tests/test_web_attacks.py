@@ -270,7 +270,6 @@ def test_a_replayed_form_is_refused(tmp_path: Path, store_url: str) -> None:
 
         assert [first.status_code, *(each.status_code for each in again)] == [200, 422, 422]
         assert all("This form was sent before" in each.text for each in again)
-        assert "eve@inbox.ngo" not in again[0].text
         assert (mended.status_code, kept) == (200, 2)
         assert site.contents()["used_stamp"] == []
 

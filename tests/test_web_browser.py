@@ -56,7 +56,8 @@ def asked(site: Site, address: str) -> str:
     form = joining.Form(address=address, newsletters=("weekly", "monthly"), lang="en", stamp=stamp)
     assert joining.ask(here, form, now=now) == joining.Answer()
     with here.engine.connect() as connection:
-        (name,) = connection.scalars(select(signup.c.id).where(signup.c.decided_at.is_(None)))
+        undecided = (signup.c.address == address) & signup.c.decided_at.is_(None)
+        (name,) = connection.scalars(select(signup.c.id).where(undecided))
     here.joining.decide(name, now=now, limits=Limits())
     return f"/c/{confirm_token(here.settings.signing_keys, signup=name)}"
 

@@ -104,10 +104,9 @@ _NO_WORDS = _names(
 _NOTHING = _names("|n a|na|none|null|nil|nan|undefined|not applicable")
 _NOTHING_SIGNS = frozenset(("", "-", "--", "---", "–", "—", "/", "[]", "{}", "()", '""', "''"))
 _is_zero_date = re.compile(r"0{1,4}(?: 0+){2,}").fullmatch
-_is_date = re.compile(
-    r"(?:19|20|25)\d\d|(?:\d{1,4}[-/. ]){2}\d{1,4}\b.*|\d{8}(?:[T ]?\d+)?|\d{9,13}"
-    r"|.*\b(?:19|20|25)\d\d\b.*\d.*|\d.*\b(?:19|20|25)\d\d\b.*"
-).fullmatch
+_DATE = re.compile(r"(?:19|20|25)\d\d|(?:\d{1,4}[-/. ]){2}\d{1,4}\b.*+|\d{8}(?:[T ]?\d++)?|\d{9,13}")
+_YEAR = re.compile(r"\b(?:19|20|25)\d\d\b")
+_DIGIT = re.compile(r"\d")
 
 _READS = _names(
     "active|subscribed|confirmed|enabled|opted in|opt in|optin|double opt in|marketing contact|re subscribed"
@@ -310,6 +309,17 @@ def meaning(
     if _is_date(cell.strip()) and aspect is not Aspect.DELIVERABLE:
         return _YES.get(aspect)
     return _YES[aspect] if reason and aspect in OF_LEAVING else None
+
+
+def _is_date(cell: str) -> bool:
+    """Digits in the form of a date, or a year with another number beside it on one line."""
+    if _DATE.fullmatch(cell):
+        return True
+    years = [found.span() for found in _YEAR.finditer(cell)] if "\n" not in cell else []
+    if not years:
+        return False
+    is_day_first = _DIGIT.match(cell) is not None and years[-1][0] > 0
+    return is_day_first or _DIGIT.search(cell, years[0][1]) is not None
 
 
 def is_word_of_a_state(cell: str) -> bool:

@@ -6,15 +6,16 @@ import html
 import re
 import unicodedata
 from collections.abc import Mapping
+from html.parser import HTMLParser
 from urllib.parse import unquote
 
 from bot.channels.base import CUT, url_on
 from bot.model import Message, Receipt
 
-_ANCHOR = re.compile(r"<a\b([^>]*)>(.*?)</a\s*>", re.DOTALL | re.IGNORECASE)
-_HREF = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _MENTION = re.compile(r"(@[\w.-]+)@[\w.-]*\w")
-_LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)  # a server that reads Markdown makes a list of it
+_LIST_NUMBER = re.compile(
+    r"^[ \t]*+\d++[.)]\s", re.MULTILINE
+)  # a server that reads Markdown makes a list of it
 _ENOUGH = 12  # letters that make a beginning a post's own
 
 
@@ -66,17 +67,42 @@ def _as_sent(text: str) -> str:
 
 def _shown(content: str, text: str) -> str:
     """The words of the HTML, each of the text's own links in full."""
-    sent = _letters(unquote(text))
+    reader = _Shown(_letters(unquote(text)))
+    reader.feed(content)
+    reader.close()
+    return _MENTION.sub(r"\1", unquote("".join((*reader.words, *reader.anchor)).strip()))
 
-    def spelt(anchor: re.Match[str]) -> str:
-        href = _HREF.search(anchor[1])
-        target = unquote(html.unescape((href[1] or href[2] or "") if href else ""))
-        is_sent = bool(_letters(target)) and _letters(target) in sent
-        words = plain_text(anchor[2])
+
+class _Shown(HTMLParser):
+    """Words as they are shown; a link to what was ``sent`` in full, whatever is shown of it."""
+
+    def __init__(self, sent: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.words: list[str] = []
+        self.anchor: list[str] = []  # the words of the link that is open
+        self._sent, self._target = sent, ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self._end_link()
+            self._target = unquote(dict(attrs).get("href") or "")
+        elif tag in {"br", "p"}:
+            self.handle_data("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "a":
+            self._end_link()
+
+    def handle_data(self, data: str) -> None:
+        (self.anchor if self._target else self.words).append(data)
+
+    def _end_link(self) -> None:
+        words, target = "".join(self.anchor), self._target
+        letters = _letters(target)
         # "@name@host" as the target of itself would be lost in its page's address
-        return html.escape(target) if is_sent and not words.startswith(("@", "#")) else anchor[2]
-
-    return _MENTION.sub(r"\1", unquote(plain_text(_ANCHOR.sub(spelt, content))))
+        is_sent = bool(letters) and letters in self._sent and not words.strip().startswith(("@", "#"))
+        self.words.append(target if is_sent else words)
+        self.anchor, self._target = [], ""
 
 
 def _letters(text: str) -> str:

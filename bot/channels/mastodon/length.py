@@ -106,7 +106,7 @@ def _web_links() -> regex.Pattern[str]:
 
 def _next_links() -> regex.Pattern[str]:
     """With a scheme as on the server; without one in Latin letters, and not after ``-_./`` either."""
-    latin = rf"(?<![-_./])(?P<domain>(?:[a-z0-9_{_LATIN}-]+\.)+{_TLD})"
+    latin = rf"(?<![-_./a-z0-9{_LATIN}])(?P<domain>(?:[a-z0-9_{_LATIN}-]+\.)+{_TLD})"
     return _compiled(rf"{_BEFORE}(?:{_SCHEME}{_DOMAIN}|{latin}){_PORT}{_SERVER_TAIL.pattern()}")
 
 
