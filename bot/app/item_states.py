@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -71,22 +71,22 @@ class ItemStanding:
         return ItemState.DRAFT if self.item.status is Status.DRAFT else ItemState.NOWHERE
 
 
-def item_standings(workspace: Workspace, now: datetime) -> list[ItemStanding]:
+def item_standings(workspace: Workspace, items: Sequence[Item], now: datetime) -> list[ItemStanding]:
     """Every item of the queue in its order, with what plan, holds and ledger say of it."""
-    looked = _Look(workspace, now)
-    return [looked.standing(item) for item in workspace.read_queue().items]
+    looked = _Look(workspace, items, now)
+    return [looked.standing(item) for item in items]
 
 
 class _Look:
     """All that is asked once, for every item."""
 
-    def __init__(self, workspace: Workspace, now: datetime) -> None:
+    def __init__(self, workspace: Workspace, items: Sequence[Item], now: datetime) -> None:
         settings = workspace.settings
         self._schedules: tuple[Newsletter | Posting, ...] = (*settings.mailings, *settings.postings)
         self._zone, self._site = settings.publication.timezone, settings.publication.site_url
         self._holds = holds(workspace)
         self._history: ItemHistory = read_item_history(workspace.engine, workspace.mode)
-        seen = outlook(workspace, now, days=DAYS_AHEAD)
+        seen = outlook(workspace, now, days=DAYS_AHEAD, items=items)
         self._planned = planned_times(seen)
         self._waiting = {(each.item, each.schedule): each.reason for each in seen.waiting}
 

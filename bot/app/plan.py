@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bot.app.publish import blocking, history
 from bot.app.workspace import Workspace
-from bot.model import Status
+from bot.model import Item, Status
 from bot.planner import Outlook, forecast
 
 
-def outlook(workspace: Workspace, now: datetime, *, days: int) -> Outlook:
-    """What goes out in the next days if nobody changes anything, and why the rest waits."""
+def outlook(
+    workspace: Workspace, now: datetime, *, days: int, items: Sequence[Item] | None = None
+) -> Outlook:
+    """What goes out in the next days if nobody changes anything, and why the rest waits.
+
+    ``items`` are those of the whole queue, where the caller has read it already.
+    """
     settings = workspace.settings
-    items = workspace.read_queue().items
+    items = workspace.read_queue().items if items is None else items
     blocked = frozenset(
         item.id
         for item in items

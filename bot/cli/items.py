@@ -46,25 +46,24 @@ def list_command(workspace: Path, status: str | None, lang: str | None, as_json:
     from bot.model import speaks
 
     here = opened(workspace, readonly=True)
-    now = datetime.now(here.settings.publication.timezone)
+    now, queue = datetime.now(here.settings.publication.timezone), here.read_queue()
     found = [
         each
-        for each in item_standings(here, now)
+        for each in item_standings(here, queue.items, now)
         if status in (None, each.item.status, *(place.state for place in each.places))
         and (not lang or speaks(each.item.lang, (lang,)))
     ]
-    errors = here.read_queue().errors
     if as_json:
         items = [{**plain(each.item), "state": each.state, "places": each.places} for each in found]
-        print_json({"items": items, "errors": [str(error) for error in errors]})
+        print_json({"items": items, "errors": [str(error) for error in queue.errors]})
     else:
         rows = [(e.item.id, e.state, _place(e), e.item.lang, _short(e.item.title)) for e in found]
         print_table(["Item", "State", "Where", "Lang", "Title"], rows)
         echo(plural(len(found), "item"))
         for finding in stray_findings(here):
             echo(f"{finding.level}: {finding}", err=True)
-    _tell(errors)
-    if errors:
+    _tell(queue.errors)
+    if queue.errors:
         sys.exit(4)
 
 
@@ -95,7 +94,9 @@ def show_command(workspace: Path, item: str, as_json: bool) -> None:
     found = here.item(item)
     findings = findings_of(here, [found])
     now = datetime.now(here.settings.publication.timezone)
-    places = next((s.places for s in item_standings(here, now) if s.item.id == found.id), ())
+    places = next(
+        (s.places for s in item_standings(here, here.read_queue().items, now) if s.item.id == found.id), ()
+    )
     if as_json:
         print_json({"item": found, "places": places, "findings": findings})
         return
