@@ -243,6 +243,7 @@ class Waiting:
     schedule: str
     reason: str
     until: datetime | None = None
+    ahead: int = 0  # how many items take their turn before it, where it waits for nothing else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,16 @@ def test_a_file_that_nothing_reads_is_told(here: Path) -> None:
     (here / "queue" / "story.md.txt").write_text("---\n---\n")
 
     assert "story.md.txt" in bot("list", workspace=here).err
+
+
+def test_a_plan_tells_what_waits_in_groups_and_each_by_itself_when_asked(here: Path) -> None:
+    """One row for all that wait for their turn on a channel; --all has their places."""
+    short = bot("plan", "--now", BEFORE, workspace=here).out.splitlines()
+    whole = bot("plan", "--now", BEFORE, "--all", workspace=here).out.splitlines()
+
+    waiting = [line for line in short if "waits for its turn" in line]
+    assert [" mastodon " in line and " more " in line for line in waiting].count(True) == 1
+    assert len(waiting) == 2
+    places = [line for line in whole if re.search(r"waits for its turn; \d+ items before it", line)]
+    assert len(places) > len(waiting)
+    assert len(short) < 40 < len(whole)

@@ -93,7 +93,7 @@ def _show_waiting(waiting: Sequence[Waiting], everything: bool) -> None:
 
 def _common_reason(waiting: Waiting) -> str:
     """How far back in the line makes no difference on one screen."""
-    return "waits for its turn" if waiting.reason.startswith("waits for its turn") else waiting.reason
+    return "waits for its turn" if waiting.ahead else waiting.reason
 
 
 def _names(items: list[str]) -> str:

@@ -43,14 +43,13 @@ def _line(schedule: Schedule, ready: Sequence[Item], done: Plan, scene: Scene) -
     following = next_slot(parse_slots(schedule.slots), scene.zone, scene.now)
     common = _common(schedule, len(line), following, scene)
 
-    def reason(place: int, item: Item) -> Obstacle:
-        if common:
-            return common
-        return _expiring(item, following, scene) or _place(schedule, place, following, bool(gone), scene)
+    def waits(place: int, item: Item) -> Waiting:
+        special = common or _expiring(item, following, scene)
+        why, until = special or _place(schedule, place, following, bool(gone), scene)
+        ahead = place if special is None and isinstance(schedule, Posting) else 0
+        return Waiting(item=item.id, schedule=name_of(schedule), reason=why, until=until, ahead=ahead)
 
-    name = name_of(schedule)
-    reasons = [(item.id, *reason(place, item)) for place, item in enumerate(line)]
-    return [Waiting(item=i, schedule=name, reason=why, until=until) for i, why, until in reasons]
+    return [waits(place, item) for place, item in enumerate(line)]
 
 
 def _common(schedule: Schedule, count: int, following: datetime | None, scene: Scene) -> Obstacle | None:
